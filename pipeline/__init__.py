@@ -1,0 +1,1 @@
+"""The data plane: from video files to the flow store. It never imports ``ta2net``."""

@@ -1,0 +1,194 @@
+"""The sections of ``params.yaml`` that the data plane reads, and the reader of parameter files.
+
+Every section is a frozen, strictly typed model; its defaults are the embedded data set's, so
+``params.yaml`` as committed and an empty file mean the same. Unknown keys and wrong types are errors, and
+all of them are reported together before any work starts.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.errors import ParamsError
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+Size = Annotated[tuple[Positive, Positive], Field(strict=False)]
+"""(height, width) in pixels."""
+Allowed = Count | Literal["any"]
+"""How many failures a stage puts up with before it fails itself."""
+
+
+class Section(BaseModel):
+    """One block of the parameter file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ImpactsParams(Section):
+    """The embedded data set, rendered from 2-D physics."""
+
+    dir: str = "data/impacts"
+    train_count: Positive = 150
+    eval_count: Positive = 40
+    duration_s: Annotated[float, Field(ge=1.0, le=600.0)] = 3.2
+    size: Size = (128, 128)
+    seed: Count = 0
+    difficulty: Fraction01 = 0.5
+    silent: bool = False
+    workers: Count = 0
+    """Rendering processes; 0 = one per core."""
+
+
+class SourceParams(Section):
+    """Where labelled videos come from."""
+
+    name: Literal["impacts", "csv"] = "impacts"
+    videos: str = "data/impacts/videos"
+    train_labels: str | None = "data/impacts/train.csv"
+    eval_labels: str | None = "data/impacts/eval.csv"
+    catalog: str = "data/catalog.jsonl"
+    report: str = "data/catalog_report.json"
+    val_fraction: Fraction01 = 0.15
+    """Share of the train groups (films, never single windows) set aside for validation."""
+    annotated_frames: Positive | None = None
+    """Labels stop here; later frames are unknown, not silent. None = the whole video is labelled."""
+    allow_refused: Allowed = 0
+    """How many label rows may be refused (missing or unreadable video, unusable labels)."""
+
+
+class DecodeParams(Section):
+    """Reading video files."""
+
+    reader: Literal["auto", "decord", "pyav"] = "auto"
+    """auto = decord, and PyAV for what decord cannot read."""
+    chunk_frames: Positive = 32
+
+
+class FlowParams(Section):
+    """The optical-flow estimator."""
+
+    model: str = "dis"
+    """dis, raft_small, raft_large (torchvision), or any ptlflow model name (gmflow, gmflow_refine, ...)."""
+    checkpoint: str | None = None
+    """A ptlflow checkpoint name (things, sintel, ...) or a file; None = the estimator's default."""
+    size: Size = (128, 128)
+    device: str = "auto"
+    batch: Positive = 8
+
+
+class KinematicsParams(Section):
+    """What happens to frames that lack a part of the tuple (first two, last two)."""
+
+    edges: Literal["trim", "hold"] = "hold"
+
+
+class StoreParams(Section):
+    """The Zarr flow store."""
+
+    path: str = "data/flows.zarr"
+    size: Size = (64, 64)
+    coding: Literal["int16", "float16"] = "int16"
+    scale: Positive = 64
+    """Steps per pixel of the fixed-point coding."""
+    codec: Literal["lz4", "zstd", "none"] = "lz4"
+    chunk_frames: Positive = 16
+
+
+class BuildParams(Section):
+    """How the flow store is built."""
+
+    scheduler: str = "local"
+    """local (processes), threads, or the address of a running Dask scheduler (tcp://host:8786)."""
+    workers: Count = 0
+    """0 = one per core."""
+    allow_failures: Allowed = 0
+    failures: str = "data/failures.json"
+
+
+class DataParams(Section):
+    """All sections of the data plane."""
+
+    impacts: ImpactsParams = ImpactsParams()
+    source: SourceParams = SourceParams()
+    decode: DecodeParams = DecodeParams()
+    flow: FlowParams = FlowParams()
+    kinematics: KinematicsParams = KinematicsParams()
+    store: StoreParams = StoreParams()
+    build: BuildParams = BuildParams()
+
+
+P = TypeVar("P", bound=Section)
+
+MAX_PARAMS_BYTES = 1_000_000
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Parse a YAML 1.2 file with the safe loader (the one DVC writes for: ``5e-6`` is a number).
+
+    Raises:
+        ParamsError: the file is missing, too large, or not YAML.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if size > MAX_PARAMS_BYTES:
+            raise ParamsError(f"{file}: {size} bytes is too large for a parameter file")
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{file}: cannot be read as a text file ({error})") from error
+    try:
+        return YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except YAMLError as error:
+        raise ParamsError(f"{file}: not valid YAML: {error}") from error
+
+
+def parse_params(document: Any, kind: type[P], origin: str) -> P:
+    """Check ``document`` against the model ``kind``; ``origin`` names the file in messages.
+
+    Raises:
+        ParamsError: with every wrong entry of the document, one per line.
+    """
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ParamsError(f"{origin}: expected sections (key: value), found {type(document).__name__}")
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        lines = [f"  {_describe(entry)}" for entry in error.errors(include_url=False)]
+        plural = "entry" if len(lines) == 1 else "entries"
+        raise ParamsError("\n".join([f"{origin}: {len(lines)} wrong {plural}:", *lines])) from error
+
+
+def read_params(path: str | Path, kind: type[P]) -> P:
+    """Read and check a parameter file.
+
+    Raises:
+        ParamsError: see ``read_yaml`` and ``parse_params``.
+    """
+    return parse_params(read_yaml(path), kind, str(path))
+
+
+def _describe(entry: Any) -> str:
+    """One validation error as ``section.key: what is wrong (got ...)``."""
+    # pydantic names the tried branch of a union in the location; the user knows only the keys
+    keys = [
+        str(part) for part in entry["loc"] if str(part) not in {"int", "literal['any']", "constrained-int"}
+    ]
+    where = ".".join(keys)
+    if entry["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    shown = entry["input"]
+    if isinstance(shown, float) and not math.isfinite(shown):
+        return f"{where}: must be a finite number (got {shown})"
+    text = repr(shown)
+    return f"{where}: {entry['msg'].lower()} (got {text if len(text) <= 80 else text[:77] + '...'})"
