@@ -1,0 +1,111 @@
+"""Fixtures for all tests: third-party material where it is present, and small videos made on the spot."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+BITS = 8
+QUIET_X264 = {"x264-params": "log-level=none"}
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of annotation files and real clips beside the repository; tests that need it skip without it."""
+    folder = Path(os.environ.get("TA2NET_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
+    if not (folder / "clips").is_dir():
+        pytest.skip(f"no shared material in {folder} (set TA2NET_SHARED)")
+    return folder
+
+
+def picture(number: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """An RGB picture that carries its frame number as eight black or white blocks, 4 x 2."""
+    image = np.zeros((height, width, 3), np.uint8)
+    for bit in range(BITS):
+        y, x = divmod(bit, 4)
+        block = np.s_[y * height // 2 : (y + 1) * height // 2, x * width // 4 : (x + 1) * width // 4]
+        image[block] = 235 if number >> bit & 1 else 20
+    return image
+
+
+def number_in(image: np.ndarray) -> int:
+    """The frame number that ``picture`` drew, read from the middles of the blocks."""
+    height, width = image.shape[:2]
+    number = 0
+    for bit in range(BITS):
+        y, x = divmod(bit, 4)
+        top, left = y * height // 2 + height // 8, x * width // 4 + width // 16
+        number |= int(image[top : top + height // 4, left : left + width // 8].mean() > 127) << bit
+    return number
+
+
+def write_video(
+    path: Path,
+    codec: str = "libx264",
+    n_frames: int = 40,
+    *,
+    options: dict[str, str] | None = None,
+    pixels: str = "yuv420p",
+    rate: int = 25,
+    pts: list[int] | None = None,
+    time_base: Fraction | None = None,
+    rotation_deg: int = 0,
+    sound: bool = False,
+) -> Path:
+    """Write numbered pictures; ``pts`` counts ``time_base`` (default: one per frame at ``rate``)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if codec == "libx264":
+        options = {**QUIET_X264, **(options or {})}
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot write {codec}")
+    base = time_base or Fraction(1, rate)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        stream.codec_context.gop_size = 12
+        if time_base:
+            stream.time_base = stream.codec_context.time_base = time_base
+        if rotation_deg:
+            stream.set_display_rotation(rotation_deg)
+        audio = container.add_stream("aac", rate=8000, layout="mono") if sound else None
+        for number in range(n_frames):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = number if pts is None else pts[number], base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+            )
+            silence.sample_rate, silence.pts = 8000, 0
+            container.mux(audio.encode(silence))
+            container.mux(audio.encode(None))
+    return path
+
+
+def copy_stream(source: Path, target: Path, *, first_packet: int = 0, shift: int = 0) -> Path:
+    """Copy packets without decoding, as ``ffmpeg -c copy`` does; ``shift`` moves all times (edit list)."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = old.streams.video[0]
+        copied = new.add_stream_from_template(stream)
+        packets = [packet for packet in old.demux(stream) if packet.size]
+        for packet in packets[first_packet:]:
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = copied
+            new.mux(packet)
+    return target
+
+
+@pytest.fixture(scope="session")
+def films() -> Any:
+    """The functions above: ``films.write_video`` and so on."""
+    return SimpleNamespace(
+        picture=picture, number_in=number_in, write_video=write_video, copy_stream=copy_stream
+    )
