@@ -1,0 +1,7 @@
+"""The flow store: one Zarr group per Catalog row, complete or absent."""
+
+from pipeline.store.flow_store import FlowStore, create_store
+from pipeline.store.schema import SCHEMA, RowAttributes, Window, fingerprint_of
+from pipeline.store.writer import RowWriter
+
+__all__ = ["SCHEMA", "FlowStore", "RowAttributes", "RowWriter", "Window", "create_store", "fingerprint_of"]
