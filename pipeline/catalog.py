@@ -15,6 +15,9 @@ from pipeline.errors import UserError
 Split = Literal["train", "val", "eval"]
 SPLITS: tuple[Split, ...] = ("train", "val", "eval")
 
+MIN_FRAMES = 5
+"""A shorter video has no frame with the whole tuple: v-, v+, a-, a+ exist for t = 2 .. n-3."""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -41,11 +41,20 @@ class ImpactsParams(Section):
     eval_count: Positive = 40
     duration_s: Annotated[float, Field(ge=1.0, le=600.0)] = 3.2
     size: Size = (128, 128)
+    """Both even and at least 64, as the video format and the smallest actors ask."""
     seed: Count = 0
     difficulty: Fraction01 = 0.5
+    """Strength of everything that distracts: 0 = a still camera and nothing but the actors."""
     silent: bool = False
     workers: Count = 0
     """Rendering processes; 0 = one per core."""
+
+    @field_validator("size")
+    @classmethod
+    def _can_be_filmed(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if any(side % 2 or side < 64 for side in size):
+            raise ValueError("height and width must be even and at least 64")
+        return size
 
 
 class SourceParams(Section):
@@ -61,6 +70,8 @@ class SourceParams(Section):
     """Share of the train groups (films, never single windows) set aside for validation."""
     annotated_frames: Positive | None = None
     """Labels stop here; later frames are unknown, not silent. None = the whole video is labelled."""
+    group_disjoint: bool = False
+    """Leave out eval rows whose group (film, filming session) also occurs in train."""
     allow_refused: Allowed = 0
     """How many label rows may be refused (missing or unreadable video, unusable labels)."""
 
