@@ -1,0 +1,5 @@
+"""Catalog -> flow store, one Dask task per row."""
+
+from pipeline.build.builder import BuildSummary, Failure, build
+
+__all__ = ["BuildSummary", "Failure", "build"]

@@ -1,0 +1,168 @@
+"""One video file -> one row of the flow store: what a worker does."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+
+from pipeline.atomic import sha256_of
+from pipeline.catalog import Row
+from pipeline.decode import open_video
+from pipeline.errors import UserError, VideoError
+from pipeline.flow import FlowEstimator, make_estimator
+from pipeline.kinematics import MIN_FRAMES, Coding, Frames2Kinematics
+from pipeline.params import DecodeParams, FlowParams, StoreParams
+from pipeline.probe import VideoInfo
+from pipeline.store import SCHEMA, FlowStore, RowAttributes, fingerprint_of
+
+
+@dataclass(frozen=True)
+class RowJob:
+    """All a worker needs to know to make one row.
+
+    Attributes:
+        row: of the Catalog; its path must mean the same file on the worker.
+        store_path: the flow store.
+        identity: of the estimator; a worker whose own differs (weights, versions) refuses the job.
+        fingerprint: what the finished row will carry.
+        decode, flow, store: the parameters' sections.
+        threads: for OpenCV and PyTorch inside the worker; None leaves them as they are.
+    """
+
+    row: Row
+    store_path: str
+    identity: Mapping[str, Any]
+    fingerprint: str
+    decode: DecodeParams
+    flow: FlowParams
+    store: StoreParams
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class RowDone:
+    """A row that is in the store now."""
+
+    row_id: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row that could not be made: which, from which file, why, and the kind of error."""
+
+    row_id: str
+    path: str
+    reason: str
+    kind: str
+
+
+def row_fingerprint(
+    row: Row, identity: Mapping[str, Any], decode: DecodeParams, flow: FlowParams, store: StoreParams
+) -> str:
+    """SHA-256 over all that a row's arrays depend on; labels are no part of it."""
+    coding = Coding.of(store.coding, store.scale)
+    return fingerprint_of(
+        {
+            "schema": SCHEMA,
+            "video_sha256": row.sha256,
+            "n_frames": row.n_frames,
+            # the weights' hash says which they are, wherever they lie and whatever they are called
+            "estimator": {key: value for key, value in identity.items() if key != "checkpoint"},
+            "flow_size": list(flow.size),
+            "store_size": list(store.size),
+            "coding": coding.kind,
+            "scale": coding.scale,
+            "codec": store.codec,
+            "chunk_frames": store.chunk_frames,
+            "reader": decode.reader,
+        }
+    )
+
+
+def compute_row(job: RowJob) -> RowDone | Failure:
+    """Make a row, or say why it cannot be made: one bad video must not stop the others."""
+    try:
+        return _compute(job)
+    except UserError as error:
+        return Failure(job.row.row_id, job.row.path, error.message, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with the row and counted
+        return Failure(job.row.row_id, job.row.path, f"{type(error).__name__}: {error}", type(error).__name__)
+
+
+def _compute(job: RowJob) -> RowDone:
+    row = job.row
+    if sha256_of(row.path) != row.sha256:
+        raise UserError(
+            f"{row.path}: the file changed since the catalog was made; run the catalog stage again"
+        )
+    estimator = _estimator(job)
+    video = open_video(row.path, job.decode.reader, job.decode.chunk_frames)
+    _check_length(row, video.info)
+    coding = Coding.of(job.store.coding, job.store.scale)
+    kinematics = Frames2Kinematics(estimator, job.flow.size, job.store.size, coding)
+    attributes = _attributes(job, video.info, coding)
+    with FlowStore(job.store_path).writer(row.row_id, attributes, video.info.times_s, job.store) as writer:
+        for chunk in kinematics(video):
+            writer.append(chunk)
+    return RowDone(row.row_id, row.n_frames)
+
+
+def _check_length(row: Row, info: VideoInfo) -> None:
+    if info.n_frames != row.n_frames:
+        raise UserError(
+            f"{row.path}: {info.n_frames} frames, but the catalog says {row.n_frames}; "
+            "run the catalog stage again"
+        )
+    if info.n_frames < MIN_FRAMES:
+        raise VideoError(f"{row.path}: {info.n_frames} frame(s); an inflection needs {MIN_FRAMES}")
+
+
+def _attributes(job: RowJob, info: VideoInfo, coding: Coding) -> RowAttributes:
+    return RowAttributes(
+        n_frames=info.n_frames,
+        fps=info.fps,
+        first_frame=0,
+        hits=job.row.hits,
+        annotated_until=job.row.annotated_until,
+        video_size=(info.height, info.width),
+        flow_size=job.flow.size,
+        store_size=job.store.size,
+        coding=coding,
+        estimator=job.identity,
+        video_sha256=job.row.sha256,
+        fingerprint=job.fingerprint,
+    )
+
+
+_of_thread = threading.local()
+"""The estimator of this worker (thread): loaded once, used for all its rows."""
+
+
+def _estimator(job: RowJob) -> FlowEstimator:
+    if getattr(_of_thread, "params", None) != job.flow:
+        _of_thread.estimator = make_estimator(job.flow)
+        _of_thread.params = job.flow
+        if job.threads is not None:
+            limit_threads(job.threads)
+    estimator: FlowEstimator = _of_thread.estimator
+    if dict(estimator.identity) != dict(job.identity):
+        raise UserError(
+            "this worker's optical flow is not the one asked for (other weights or library version): "
+            f"{estimator.identity} instead of {dict(job.identity)}"
+        )
+    return estimator
+
+
+def limit_threads(count: int) -> None:
+    """Let OpenCV and, where it is loaded, PyTorch use ``count`` threads for one operation."""
+    cv2.setNumThreads(count)
+    # not imported for its own sake: DIS works without PyTorch
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
