@@ -1,0 +1,1 @@
+"""The model plane: from the flow store to hits. It never opens a video itself."""

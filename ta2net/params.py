@@ -1,0 +1,189 @@
+"""The sections of ``params.yaml`` that the model plane reads, and ``Params``: both planes together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params import Count, DataParams, Fraction01, Positive, Section, read_params
+
+NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class AggregationParams(Section):
+    """Cross-kinematics aggregation (Eq. 5-6)."""
+
+    query: Literal["kinematics", "image"] = "kinematics"
+    """Who asks: the paper's kinematics, or the image feature as in the authors' code."""
+
+
+class FusionParams(Section):
+    """The fusion head (section 4.3)."""
+
+    branches: Literal["both", "aggregated", "motion"] = "both"
+    frame_tokens: bool = True
+    """Add each frame's own vector to its row of similarities. The paper's head (false) sees a frame only
+    through its likeness to the others and learns many times slower."""
+    channels: Positive = 64
+    heads: Positive = 4
+    similarity_channels: Positive = 16
+    hidden: Positive = 128
+    dropout: Fraction01 = 0.0
+
+
+class ModelParams(Section):
+    """The network's shape; the defaults are small enough to train on two CPU cores."""
+
+    backbone: Literal["tiny", "resnet18", "resnet34", "resnet50"] = "tiny"
+    pretrained: str = "none"
+    """none, imagenet, or a file with torchvision's ResNet weights."""
+    channels: Positive = 32
+    velocity_scale_px: PositiveFloat = 4.0
+    """Divides velocities before the encoder: a constant, never a clip's own maximum."""
+    inflection_scale_px: PositiveFloat = 2.0
+    aggregation: AggregationParams = AggregationParams()
+    fusion: FusionParams = FusionParams()
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ModelParams:
+        for name, width in (("fusion.channels", self.fusion.channels), ("fusion.hidden", self.fusion.hidden)):
+            if width % self.fusion.heads:
+                raise ValueError(f"{name} ({width}) must be a multiple of fusion.heads ({self.fusion.heads})")
+        if self.backbone == "tiny" and self.pretrained != "none":
+            raise ValueError("the tiny backbone has no pretrained weights; set pretrained: none")
+        return self
+
+
+class ContrastParams(Section):
+    """The contrastive loss (Eq. 8-11)."""
+
+    alpha: NonNegative = 0.25
+    rank: Literal["row", "global"] = "row"
+    frames: Annotated[int, Field(ge=2)] = 256
+    """At most so many frames of a batch are contrasted."""
+
+
+class LossParams(Section):
+    """Weights of the objective (Eq. 13-14) and the soft labels."""
+
+    action: NonNegative = 1.0
+    cross_entropy: NonNegative = 1.0
+    focal: NonNegative = 0.1
+    focal_gamma: NonNegative = 2.0
+    contrast: NonNegative = 0.01
+    smoothness: NonNegative = 0.002
+    sigma_frames: PositiveFloat = 2.0
+    cut_frames: Count = 3
+
+
+class ClipsParams(Section):
+    """What a training batch is made of."""
+
+    frames: Annotated[int, Field(ge=4)] = 64
+    batch: Positive = 4
+    flip: bool = True
+    """Mirror half of the clips left to right (u changes its sign)."""
+    cache_bytes: Count = 2_000_000_000
+    """Decoded rows are kept in memory up to so many bytes."""
+    loader_threads: Positive = 1
+
+
+class OptimParams(Section):
+    """The optimiser and its schedule."""
+
+    name: Literal["adam", "adamw"] = "adamw"
+    lr: PositiveFloat = 2e-3
+    weight_decay: NonNegative = 0.01
+    scratch_lr_scale: PositiveFloat = 1.0
+    """Layers without pretrained weights learn so many times faster (the authors' code: 10)."""
+    bias_lr_scale: PositiveFloat = 1.0
+    """Biases learn so many times faster (the authors' code: 2)."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: Count = 40
+    clip_norm: NonNegative = 1.0
+    """Gradients are scaled down to this norm; 0 = never."""
+
+
+class TrainParams(Section):
+    """One training run."""
+
+    dir: str = "data/run"
+    steps: Positive = 500
+    seed: Count = 0
+    validate_every: Positive = 50
+    checkpoint_every: Positive = 25
+    keep: Positive = 2
+    precision: Literal["fp32", "bf16"] = "bf16"
+    device: str = "auto"
+    threads: Count = 0
+    """CPU threads of the network; 0 = one per core."""
+
+
+class InferParams(Section):
+    """Windows at inference."""
+
+    stride: Positive = 32
+    batch: Positive = 4
+
+
+class PeaksParams(Section):
+    """From scores to hits."""
+
+    min_distance: Positive = 2
+    smoothing_frames: NonNegative = 1.0
+    """Standard deviation of the Gaussian that smooths scores before peaks are sought; 0 = none."""
+
+
+class EvaluationParams(Section):
+    """Where the evaluation writes."""
+
+    dir: str = "data/evaluation"
+    metrics: str = "metrics.json"
+    split: Literal["train", "val", "eval"] = "eval"
+    pictures: Count = 4
+    """How many rows get a picture of their score curve."""
+
+
+class Params(DataParams):
+    """Everything in ``params.yaml``."""
+
+    model: ModelParams = ModelParams()
+    contrast: ContrastParams = ContrastParams()
+    loss: LossParams = LossParams()
+    clips: ClipsParams = ClipsParams()
+    optim: OptimParams = OptimParams()
+    train: TrainParams = TrainParams()
+    infer: InferParams = InferParams()
+    peaks: PeaksParams = PeaksParams()
+    evaluation: EvaluationParams = EvaluationParams()
+
+    @model_validator(mode="after")
+    def _stride_covers(self) -> Params:
+        if self.infer.stride > self.clips.frames:
+            raise ValueError(
+                f"infer.stride ({self.infer.stride}) is larger than clips.frames ({self.clips.frames}): "
+                "frames between the windows would get no score"
+            )
+        return self
+
+
+def read(path: str | Path) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ParamsError: with every wrong entry of the file.
+    """
+    return read_params(path, Params)
+
+
+def overlay(base: Any, difference: Any) -> Any:
+    """``base`` with the entries of ``difference`` put over it, section by section; neither is changed."""
+    if not isinstance(base, dict) or not isinstance(difference, dict):
+        return difference
+    merged = dict(base)
+    for key, value in difference.items():
+        merged[key] = overlay(base[key], value) if key in base else value
+    return merged
