@@ -1,0 +1,1 @@
+"""From the network's scores to hits, and how good they are."""

@@ -1,0 +1,54 @@
+"""Scores -> hits: local maxima of the smoothed score above a threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from ta2net.params import PeaksParams
+
+Scores = NDArray[np.float64]
+Frames = NDArray[np.int64]
+
+
+def smoothed(scores: Scores, sigma_frames: float) -> Scores:
+    """Gaussian smoothing over the frames that have a score; NaN (no score) stays NaN."""
+    have = np.isfinite(scores)
+    if sigma_frames == 0 or not have.any():
+        return scores.astype(np.float64)
+    result = np.full(scores.shape, np.nan)
+    # normalised convolution: a frame without a score neither adds to its neighbours nor pulls them down
+    weight = gaussian_filter1d(have.astype(np.float64), sigma_frames, mode="constant")
+    total = gaussian_filter1d(np.where(have, scores, 0.0), sigma_frames, mode="constant")
+    result[have] = total[have] / weight[have]
+    return result
+
+
+def candidate_peaks(scores: Scores, params: PeaksParams) -> tuple[Frames, Scores]:
+    """All local maxima of the smoothed scores, at least ``min_distance`` frames apart.
+
+    Args:
+        scores: (n,) one score per frame, NaN where a frame has none.
+
+    Returns:
+        Frame numbers, ascending, and the smoothed score of each. A plateau counts once, at its middle.
+    """
+    smooth = smoothed(np.asarray(scores, np.float64), params.smoothing_frames)
+    # -inf on both sides lets the first and the last frame be a maximum
+    padded = np.concatenate(([-np.inf], np.where(np.isfinite(smooth), smooth, -np.inf), [-np.inf]))
+    peaks, _ = find_peaks(padded, distance=params.min_distance)
+    frames = peaks.astype(np.int64) - 1
+    return frames, smooth[frames]
+
+
+def peaks_above(scores: Scores, threshold: float, params: PeaksParams) -> Frames:
+    """The frames of ``candidate_peaks`` whose smoothed score reaches ``threshold``."""
+    frames, heights = candidate_peaks(scores, params)
+    return frames[heights >= threshold]
+
+
+def frames_above(scores: Scores, threshold: float) -> Frames:
+    """Every frame whose own score reaches ``threshold``, as the paper reads its output ``O_t``."""
+    return np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) >= threshold).astype(np.int64)

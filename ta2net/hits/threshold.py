@@ -1,0 +1,92 @@
+"""Chooses the threshold that turns peaks into hits, on validation rows and never on those evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ta2net.hits.matching import match, merged_events
+from ta2net.hits.metrics import Judged, paper_metrics, scored
+from ta2net.hits.peaks import Scores, candidate_peaks, frames_above
+from ta2net.params import PeaksParams
+
+MAX_THRESHOLDS = 200
+FRAME_THRESHOLDS = 50
+TOLERANCE_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class LabelledScores:
+    """One video's scores (n,) and labelled frames."""
+
+    scores: Scores
+    labels: Sequence[int]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and the event recall, precision and F1 at 2 frames it gives."""
+
+    threshold: float
+    recall: float
+    precision: float
+    f1: float
+
+
+def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> list[OperatingPoint]:
+    """The precision-recall curve between the peaks' heights, thresholds ascending; at most 200 of them.
+
+    Frames without a score (NaN) count as never predicted. Empty where no video has a peak.
+    """
+    peaks = [candidate_peaks(video.scores, params) for video in videos]
+    events = [merged_events(video.labels) for video in videos]
+    heights = np.unique(np.concatenate([h for _, h in peaks])) if peaks else np.empty(0)
+    if heights.size > MAX_THRESHOLDS:
+        heights = heights[np.linspace(0, heights.size - 1, MAX_THRESHOLDS).round().astype(int)]
+    # half-way between two heights: a height itself would leave the weakest hit no margin
+    thresholds = np.concatenate((heights[:1], 0.5 * (heights[1:] + heights[:-1])))
+    labelled = sum(len(e) for e in events)
+    points = []
+    for threshold in thresholds:
+        matched = predicted = 0
+        for (frames, height), truth in zip(peaks, events, strict=True):
+            kept = frames[height >= threshold]
+            matched += len(match(kept, truth, TOLERANCE_FRAMES)[0])
+            predicted += len(kept)
+        result = scored(matched, predicted, labelled)
+        points.append(OperatingPoint(float(threshold), result.recall, result.precision, result.f1))
+    return points
+
+
+def best_threshold(videos: Sequence[LabelledScores], params: PeaksParams) -> OperatingPoint:
+    """The point of the highest F1; of equals the middle one, which is the least sensitive to noise.
+
+    Raises:
+        ValueError: no video has a score.
+    """
+    points = operating_points(videos, params)
+    if not points:
+        raise ValueError("no threshold can be chosen: no frame has a score")
+    best = max(point.f1 for point in points)
+    equals = [point for point in points if point.f1 == best]
+    return equals[len(equals) // 2]
+
+
+def best_frame_threshold(videos: Sequence[LabelledScores]) -> float:
+    """The threshold on raw scores that gives the best per-video F1 when every frame above it is a hit.
+
+    Raises:
+        ValueError: no video has a score.
+    """
+    pooled = np.concatenate([video.scores[np.isfinite(video.scores)] for video in videos] or [np.empty(0)])
+    if pooled.size == 0:
+        raise ValueError("no threshold can be chosen: no frame has a score")
+    # hits are rare: quantiles would spend nearly all thresholds on silent frames
+    thresholds = np.linspace(pooled.min(), pooled.max(), FRAME_THRESHOLDS)
+    f1 = []
+    for threshold in thresholds:
+        judged = [Judged(frames_above(v.scores, threshold), np.asarray(v.labels, np.int64)) for v in videos]
+        f1.append(paper_metrics(judged)["f1"])
+    return float(thresholds[int(np.argmax(np.array(f1, np.float64)))])
