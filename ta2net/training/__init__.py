@@ -1,0 +1,1 @@
+"""From the flow store to a trained checkpoint."""

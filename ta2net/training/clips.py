@@ -1,0 +1,203 @@
+"""Flow store -> training batches, made ahead of need in threads of their own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.catalog import Row
+from pipeline.kinematics import valid_range
+from pipeline.store import FlowStore, Window
+from ta2net.params import Params
+from ta2net.training.targets import hard_labels, soft_labels
+
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips as the network and the objective take them.
+
+    Attributes:
+        frames: uint8 (B, T, 3, H, W).
+        velocity, inflection: as stored (B, T, 2, 2, H, W); divide by ``steps_per_px`` for px.
+        soft, hard: float32 (B, T) labels.
+        valid: (B, T) bool, False for padding.
+        known: (B, T) bool, False for padding and for frames nobody annotated.
+    """
+
+    frames: Tensor
+    velocity: Tensor
+    inflection: Tensor
+    soft: Tensor
+    hard: Tensor
+    valid: Tensor
+    known: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Which frames of which row a clip is made of: ``[start, stop)``, mirrored or not."""
+
+    row: Row
+    start: int
+    stop: int
+    flipped: bool
+
+
+class ClipPlan:
+    """Chooses the clips of every step from (seed, step) alone.
+
+    Nothing is carried from step to step, so a run that stops and resumes draws exactly what an
+    uninterrupted one would. Every row is drawn once per epoch, in a new order.
+    """
+
+    def __init__(self, rows: tuple[Row, ...], params: Params) -> None:
+        self.rows, self.params = rows, params
+
+    def epoch(self, step: int) -> int:
+        """How many times every row has been drawn when ``step`` begins."""
+        return step * self.params.clips.batch // len(self.rows)
+
+    def clips(self, step: int) -> list[Clip]:
+        """The clips of one step."""
+        batch, seed = self.params.clips.batch, self.params.train.seed
+        rng = np.random.default_rng((seed, 1, step))
+        chosen = []
+        for draw in range(step * batch, (step + 1) * batch):
+            epoch, place = divmod(draw, len(self.rows))
+            order = np.random.default_rng((seed, 0, epoch)).permutation(len(self.rows))
+            chosen.append(self._clip(self.rows[order[place]], rng))
+        return chosen
+
+    def _clip(self, row: Row, rng: np.random.Generator) -> Clip:
+        """A window that holds at least one hit of the row, if the row has any."""
+        length = self.params.clips.frames
+        first, end = valid_range(row.n_frames, self.params.kinematics.edges)
+        latest = max(first, end - length)
+        low, high = first, latest
+        hits = [hit for hit in row.hits if first <= hit < end]
+        if hits:
+            hit = hits[rng.integers(len(hits))]
+            low, high = max(first, hit - length + 1), min(hit, latest)
+            low = min(low, high)
+        start = int(rng.integers(low, high + 1))
+        flipped = bool(self.params.clips.flip and rng.random() < 0.5)
+        return Clip(row, start, min(start + length, end), flipped)
+
+
+class RowCache:
+    """Decoded rows, the least recently used forgotten first when they exceed a number of bytes."""
+
+    def __init__(self, store: FlowStore, limit_bytes: int) -> None:
+        self.store, self.limit_bytes = store, limit_bytes
+        self._rows: OrderedDict[str, Window] = OrderedDict()
+        self.held_bytes = 0
+        self._lock = Lock()
+
+    def read(self, row: Row, start: int, stop: int) -> Window:
+        """Frames ``[start, stop)`` of a row, from memory if the whole row is or fits there."""
+        with self._lock:
+            whole = self._rows.get(row.row_id)
+            if whole is not None:
+                self._rows.move_to_end(row.row_id)
+        if whole is None:
+            if self.limit_bytes == 0:
+                return self.store.read(row.row_id, start, stop)
+            whole = self.store.read(row.row_id, 0, row.n_frames)
+            self._keep(row.row_id, whole)
+        return Window(*(getattr(whole, f.name)[start:stop] for f in fields(whole)))
+
+    def _keep(self, row_id: str, window: Window) -> None:
+        size = sum(getattr(window, f.name).nbytes for f in fields(window))
+        with self._lock:
+            if row_id in self._rows or size > self.limit_bytes:
+                return
+            self._rows[row_id] = window
+            self.held_bytes += size
+            while self.held_bytes > self.limit_bytes:
+                _, oldest = self._rows.popitem(last=False)
+                self.held_bytes -= sum(getattr(oldest, f.name).nbytes for f in fields(oldest))
+
+
+class ClipLoader:
+    """Iterates over the batches from ``first_step`` on, a few of them made ahead in threads."""
+
+    def __init__(self, rows: tuple[Row, ...], store: FlowStore, params: Params) -> None:
+        self.plan = ClipPlan(rows, params)
+        self.cache = RowCache(store, params.clips.cache_bytes)
+        self.params = params
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        return collated([self._load(clip) for clip in self.plan.clips(step)])
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        """The batches of steps ``[first_step, last_step)``."""
+        with ThreadPoolExecutor(self.params.clips.loader_threads, thread_name_prefix="clips") as pool:
+            ahead: deque[Future[Batch]] = deque()
+            for step in range(first_step, last_step):
+                ahead.append(pool.submit(self.batch, step))
+                if len(ahead) > BATCHES_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _load(self, clip: Clip) -> dict[str, NDArray[np.generic]]:
+        row, loss, length = clip.row, self.params.loss, self.params.clips.frames
+        window = self.cache.read(row, clip.start, clip.stop)
+        span = slice(clip.start, clip.stop)
+        frames, velocity, inflection = window.frames, window.velocity, window.inflection
+        if clip.flipped:
+            frames, velocity, inflection = frames[..., ::-1], mirrored(velocity), mirrored(inflection)
+        present = np.ones(clip.stop - clip.start, bool)
+        known = np.arange(clip.start, clip.stop) < row.annotated_until
+        soft = soft_labels(row.hits, row.n_frames, loss.sigma_frames, loss.cut_frames)
+        pictures = {"frames": frames, "velocity": velocity, "inflection": inflection}
+        labels = {
+            "soft": soft[span],
+            "hard": hard_labels(row.hits, row.n_frames)[span],
+            "valid": present,
+            "known": known,
+        }
+        return {
+            **{name: padded(value, length, repeat=True) for name, value in pictures.items()},
+            **{name: padded(value, length, repeat=False) for name, value in labels.items()},
+        }
+
+
+def mirrored(field: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
+    return field[..., ::-1] * np.array([-1, 1], field.dtype)[:, None, None]
+
+
+def padded(array: NDArray[np.generic], length: int, *, repeat: bool) -> NDArray[np.generic]:
+    """``array`` made ``length`` long: by its last entry, or by zeros (labels and masks)."""
+    missing = length - len(array)
+    if missing <= 0:
+        return array
+    tail = (
+        np.repeat(array[-1:], missing, axis=0)
+        if repeat
+        else np.zeros((missing, *array.shape[1:]), array.dtype)
+    )
+    return np.concatenate((array, tail))
+
+
+def collated(clips: list[dict[str, NDArray[np.generic]]]) -> Batch:
+    """Clips of one length as one batch of tensors."""
+    return Batch(
+        **{f.name: torch.from_numpy(np.stack([clip[f.name] for clip in clips])) for f in fields(Batch)}
+    )

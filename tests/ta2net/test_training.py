@@ -1,0 +1,204 @@
+"""The training loop: it learns, it is the same every time, and a stop costs nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from pipeline.catalog import read_catalog
+from pipeline.errors import UserError
+from pipeline.store import FlowStore
+from ta2net.cli import main
+from ta2net.evaluate import evaluate
+from ta2net.training import checkpoint as files
+from ta2net.training.clips import ClipLoader, ClipPlan, RowCache, mirrored
+from ta2net.training.loop import Trainer, TrainingError, train
+from ta2net.training.optimizer import learning_rate
+
+
+def changed(params, section, **entries):
+    return params.model_copy(update={section: getattr(params, section).model_copy(update=entries)})
+
+
+@pytest.fixture
+def rows(toy_params):
+    return read_catalog(toy_params.source.catalog).split("train").rows
+
+
+def test_every_row_once_an_epoch_and_every_clip_holds_a_hit(toy_params, rows):
+    plan = ClipPlan(rows, toy_params)
+    clips = [clip for step in range(4) for clip in plan.clips(step)]  # 16 clips = 2 epochs of 8 rows
+    for epoch in (clips[:8], clips[8:]):
+        assert sorted(clip.row.row_id for clip in epoch) == sorted(row.row_id for row in rows)
+    for clip in clips:
+        assert clip.stop - clip.start == 24
+        assert any(clip.start <= hit < clip.stop for hit in clip.row.hits)
+    assert [c.row.row_id for c in clips[:8]] != [c.row.row_id for c in clips[8:]]
+
+
+def test_the_plan_of_a_step_needs_no_history(toy_params, rows):
+    assert ClipPlan(rows, toy_params).clips(7) == ClipPlan(rows, toy_params).clips(7)
+    other = changed(toy_params, "train", seed=1)
+    assert ClipPlan(rows, toy_params).clips(7) != ClipPlan(rows, other).clips(7)
+
+
+def test_batches_hold_what_the_store_holds(toy_params, rows):
+    params = changed(toy_params, "clips", flip=False, frames=64)  # longer than the rows: padded
+    store = FlowStore(params.store.path)
+    loader = ClipLoader(rows, store, params)
+    batch = next(loader.batches(3, 4))
+    for index, clip in enumerate(loader.plan.clips(3)):
+        whole = store.read(clip.row.row_id, 0, 40)
+        np.testing.assert_array_equal(batch.frames[index, :40], whole.frames)
+        np.testing.assert_array_equal(batch.inflection[index, :40], whole.inflection)
+        np.testing.assert_array_equal(batch.velocity[index, 40:], np.repeat(whole.velocity[-1:], 24, axis=0))
+        assert np.flatnonzero(batch.hard[index]).tolist() == list(clip.row.hits)
+        assert batch.valid[index].tolist() == batch.known[index].tolist() == [True] * 40 + [False] * 24
+
+
+def test_a_mirrored_clip_is_the_mirrored_store(toy_params, rows):
+    """Mirroring twice is nothing; mirroring moves u to the other side with its sign changed."""
+    velocity = FlowStore(toy_params.store.path).read(rows[0].row_id, 0, 40).velocity
+    np.testing.assert_array_equal(mirrored(mirrored(velocity)), velocity)
+    np.testing.assert_array_equal(mirrored(velocity)[:, :, 0, :, 0], -velocity[:, :, 0, :, -1])
+    np.testing.assert_array_equal(mirrored(velocity)[:, :, 1, :, 0], velocity[:, :, 1, :, -1])
+
+
+@pytest.mark.parametrize("limit", [0, 2_000_000, 10**9])
+def test_the_cache_changes_nothing_and_keeps_its_limit(toy_params, rows, limit):
+    store = FlowStore(toy_params.store.path)
+    cache = RowCache(store, limit)
+    for row in (*rows, *rows):
+        window, fresh = cache.read(row, 5, 20), store.read(row.row_id, 5, 20)
+        np.testing.assert_array_equal(window.velocity, fresh.velocity)
+        np.testing.assert_array_equal(window.time_s, fresh.time_s)
+        assert cache.held_bytes <= limit
+
+
+def test_trimmed_edges_are_never_shown(toy_params, rows):
+    params = changed(toy_params, "kinematics", edges="trim")
+    clips = [clip for step in range(20) for clip in ClipPlan(rows, params).clips(step)]
+    assert min(clip.start for clip in clips) >= 2
+    assert max(clip.stop for clip in clips) <= 38
+
+
+def test_it_learns_the_toy(toy_params):
+    """The machinery on data it must be able to fit: turning squares, seen only in other rows."""
+    params = changed(toy_params, "train", steps=100, validate_every=25, checkpoint_every=50)
+    progress = train(params)
+    assert progress.losses[-1]["total"] < 0.75 * progress.losses[0]["total"]
+    metrics = evaluate(params)
+    assert metrics["event"]["f1_at_2"] >= 0.9
+    assert json.loads(Path(params.evaluation.metrics).read_text()) == metrics
+
+
+def weights(path):
+    return load_file(path)
+
+
+def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path):
+    whole = changed(toy_params, "train", dir=str(tmp_path / "whole"))
+    train(whole)
+    parts = changed(toy_params, "train", dir=str(tmp_path / "parts"))
+    trainer = Trainer(parts)
+    real_step, count = trainer.step, 0
+
+    def step_then_die(batch):
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise KeyboardInterrupt
+        return real_step(batch)
+
+    trainer.step = step_then_die
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    resumed = Trainer(parts)
+    progress = resumed.fit()
+    assert progress.step == 12
+    for name in ("best.safetensors", "resume/step-00000012.safetensors"):
+        one, other = weights(tmp_path / "whole" / name), weights(tmp_path / "parts" / name)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+    for curve in ("loss.csv", "validation.csv"):
+        assert (tmp_path / "whole" / curve).read_text() == (tmp_path / "parts" / curve).read_text()
+
+
+def test_a_finished_run_has_nothing_to_do(toy_params, capsys):
+    train(toy_params)
+    before = (files.read(f"{toy_params.train.dir}/best.safetensors")).tensors
+    progress = train(toy_params)
+    assert progress.step == 12
+    assert "resuming at step 12 of 12" in capsys.readouterr().out
+    after = (files.read(f"{toy_params.train.dir}/best.safetensors")).tensors
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_other_parameters_start_anew(toy_params, capsys):
+    train(toy_params)
+    progress = train(changed(toy_params, "optim", lr=1e-3))
+    assert progress.losses[0]["step"] == 4
+    assert "belongs to other parameters or data" in capsys.readouterr().out
+
+
+def test_only_the_last_checkpoints_are_kept(toy_params, tmp_path):
+    train(changed(toy_params, "train", keep=2))
+    names = sorted(p.name for p in (tmp_path / "run" / "resume").iterdir())
+    assert names == ["step-00000008.safetensors", "step-00000012.safetensors"]
+
+
+def test_a_loss_that_is_no_number_names_the_rows(toy_params):
+    trainer = Trainer(changed(toy_params, "optim", lr=1e30, clip_norm=0.0, warmup_steps=0))
+    with pytest.raises(
+        TrainingError, match=r"not a finite number between steps .*Rows in these batches: train_"
+    ):
+        trainer.fit()
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty"])
+def test_a_damaged_checkpoint_is_told(toy_params, tmp_path, damage):
+    train(toy_params)
+    best = tmp_path / "run" / "best.safetensors"
+    data = best.read_bytes()
+    best.write_bytes({"cut": data[: len(data) // 2], "text": b"not a checkpoint", "empty": b""}[damage])
+    with pytest.raises(files.CheckpointError, match="not a checkpoint of TA2Net, or a damaged one"):
+        evaluate(toy_params)
+
+
+def test_missing_things_say_what_to_do(toy_params, tmp_path):
+    with pytest.raises(UserError, match="train one with ta2net-train"):
+        evaluate(toy_params)
+    with pytest.raises(UserError, match="no catalog here"):
+        train(changed(toy_params, "source", catalog=str(tmp_path / "none.jsonl")))
+    with pytest.raises(UserError, match="no flow store here"):
+        train(changed(toy_params, "store", path=str(tmp_path / "none.zarr")))
+    shutil.copytree(toy_params.store.path, tmp_path / "less.zarr")
+    for row in ("val_0", "val_1", "val_2"):
+        shutil.rmtree(tmp_path / "less.zarr" / row)
+    with pytest.raises(UserError, match="no val rows to work on: the catalog has 3"):
+        train(changed(toy_params, "store", path=str(tmp_path / "less.zarr")))
+
+
+def test_wrong_params_on_the_command_line(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("optim: {lr: fast, momentum: 1}\nclips: {frames: 16}\nnet: {}\n")
+    result = CliRunner().invoke(main, ["train", "--params", str(file)])
+    assert result.exit_code == 2
+    for piece in ("optim.lr: ", "(got 'fast')", "optim.momentum: unknown key", "net: unknown key"):
+        assert piece in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_schedule_by_hand(toy_params):
+    optim = toy_params.optim.model_copy(update={"lr": 1.0, "warmup_steps": 4})
+    rates = [learning_rate(step, 12, optim) for step in range(13)]
+    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rates[8] == pytest.approx(0.5)
+    assert rates[12] == pytest.approx(0.0)
