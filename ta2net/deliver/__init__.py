@@ -1,0 +1,1 @@
+"""What people look at: made from hits and scores, knowing nothing of how those came about."""
