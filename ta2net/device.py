@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
@@ -26,8 +27,21 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
+@cache
+def has_fast_bf16(kind: str) -> bool:
+    """Whether devices of a kind compute in bfloat16; a CPU without it would emulate it, slower than fp32."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # newer than the oldest torch we run on; without it we do not know, and fp32 is right everywhere
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """``bf16``: matrix products and convolutions in bfloat16, the rest in float32; ``fp32``: no change."""
-    if precision == "bf16":
+    """``bf16``: matrix products and convolutions in bfloat16, the rest in float32; ``fp32``: no change.
+
+    ``auto`` is bf16 where the device has it.
+    """
+    if precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type)):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()

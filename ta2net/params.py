@@ -18,6 +18,9 @@ class AggregationParams(Section):
 
     query: Literal["kinematics", "image"] = "kinematics"
     """Who asks: the paper's kinematics, or the image feature as in the authors' code."""
+    residual: bool = True
+    """Add a linear map of the kinematic feature to what its attention found. In the paper (false) motion
+    only steers where the image is looked at, and never reaches the head itself."""
 
 
 class FusionParams(Section):
@@ -116,7 +119,8 @@ class TrainParams(Section):
     validate_every: Positive = 50
     checkpoint_every: Positive = 25
     keep: Positive = 2
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto = bf16 where the hardware has it (CUDA, CPUs with AVX-512 or AMX bfloat16), fp32 elsewhere."""
     device: str = "auto"
     threads: Count = 0
     """CPU threads of the network; 0 = one per core."""

@@ -14,6 +14,7 @@ class KinematicAttention(nn.Module):
 
     With ``query: kinematics`` (the paper) the query is a linear map of the kinematic feature, key and value
     are linear maps of the image feature; ``query: image`` swaps query and key, as the authors' code does.
+    ``residual`` adds a linear map of the kinematic feature, which is not in the paper.
     """
 
     def __init__(self, channels: int, params: AggregationParams) -> None:
@@ -22,12 +23,14 @@ class KinematicAttention(nn.Module):
         self.kinematics = nn.Linear(2 * channels, channels)
         self.image = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
+        self.residual = nn.Linear(2 * channels, channels) if params.residual else None
 
     def forward(self, image: Tensor, kinematics: Tensor) -> Tensor:
         """image (B, N, C), kinematics (B, N, 2C) -> (B, N, C)."""
         from_kinematics, from_image = self.kinematics(kinematics), self.image(image)
         query, key = (from_kinematics, from_image) if self.kinematics_asks else (from_image, from_kinematics)
-        return F.scaled_dot_product_attention(query, key, self.value(image))
+        found = F.scaled_dot_product_attention(query, key, self.value(image))
+        return found if self.residual is None else found + self.residual(kinematics)
 
 
 class Aggregation(nn.Module):

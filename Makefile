@@ -1,0 +1,51 @@
+# Everything sets itself up in .venv first; `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+READY := $(VENV)/.ready
+DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro flows test lint format picture clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter; CONFIG=configs/NAME.yaml chooses a configuration for repro and flows."
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, " + sys.executable + " is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# ptlflow asks for opencv-python, whose files need libGL; the headless build has the same files without it
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt opencv-python-headless
+	@touch $(READY)
+
+configured: $(READY)
+	@if [ -n "$(CONFIG)" ]; then $(BIN)/ta2net params $(CONFIG) --out params.yaml; fi
+
+repro: configured ## run the whole pipeline (dvc repro) and print what it found
+	$(DVC) repro
+	@$(BIN)/ta2net summary
+
+flows: configured ## run the pipeline up to the flow store
+	$(DVC) repro flows
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## delete what the pipeline made (the environment stays)
+	rm -rf data .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
