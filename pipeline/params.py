@@ -37,8 +37,8 @@ class ImpactsParams(Section):
     """The embedded data set, rendered from 2-D physics."""
 
     dir: str = "data/impacts"
-    train_count: Positive = 150
-    eval_count: Positive = 40
+    train_count: Positive = 240
+    eval_count: Positive = 60
     duration_s: Annotated[float, Field(ge=1.0, le=600.0)] = 3.2
     size: Size = (128, 128)
     """Both even and at least 64, as the video format and the smallest actors ask."""
@@ -91,7 +91,8 @@ class FlowParams(Section):
     """dis, raft_small, raft_large (torchvision), or any ptlflow model name (gmflow, gmflow_refine, ...)."""
     checkpoint: str | None = None
     """A ptlflow checkpoint name (things, sintel, ...) or a file; None = the estimator's default."""
-    size: Size = (128, 128)
+    size: Size = (192, 192)
+    """Where flow is computed. Small frames want to be enlarged: DIS loses small things that move fast."""
     device: str = "auto"
     batch: Positive = 8
 

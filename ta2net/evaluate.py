@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import read_catalog
+from pipeline.device import chosen_device
 from pipeline.errors import UserError
 from pipeline.kinematics import decode
 from pipeline.store import FlowStore
 from ta2net.deliver.pictures import Curve, Moment, save_curve, save_prediction
-from ta2net.device import chosen_device
 from ta2net.hits.evaluation import (
     ScoredRow,
     Thresholds,

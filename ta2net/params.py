@@ -89,6 +89,8 @@ class ClipsParams(Section):
     batch: Positive = 4
     flip: bool = True
     """Mirror half of the clips left to right (u changes its sign)."""
+    reverse: bool = True
+    """Play half of the clips backwards (forward and backward fields change places): a bounce stays one."""
     cache_bytes: Count = 2_000_000_000
     """Decoded rows are kept in memory up to so many bytes."""
     loader_threads: Positive = 1
@@ -114,9 +116,9 @@ class TrainParams(Section):
     """One training run."""
 
     dir: str = "data/run"
-    steps: Positive = 500
+    steps: Positive = 900
     seed: Count = 0
-    validate_every: Positive = 50
+    validate_every: Positive = 100
     checkpoint_every: Positive = 25
     keep: Positive = 2
     precision: Literal["auto", "fp32", "bf16"] = "auto"

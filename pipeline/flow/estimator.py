@@ -63,12 +63,13 @@ def make_estimator(params: FlowParams) -> FlowEstimator:
     """
     if params.model == "dis":
         return Dis(dis_identity(params))
-    from pipeline.flow import networks  # PyTorch: not needed, so not loaded, for DIS
+    from pipeline.device import chosen_device  # PyTorch: not needed, so not loaded, for DIS
+    from pipeline.flow import networks
 
     family, model = _family(params.model)
     weights = family.find_weights(model, params.checkpoint)
     identity = _network_identity(params, family, weights)
-    device = networks.find_device(params.device)
+    device = chosen_device(params.device)
     both_ways = family.build(model, weights, device)
     return networks.NetworkEstimator(params.model, identity, device, params.batch, both_ways)
 

@@ -129,22 +129,6 @@ def _first_few(keys: list[str]) -> str:
     return ", ".join(keys[:MAX_KEYS_SHOWN]) + (", ..." if len(keys) > MAX_KEYS_SHOWN else "")
 
 
-def find_device(name: str) -> Device:
-    """The device ``flow.device`` names; ``auto`` is CUDA where there is one, otherwise the CPU.
-
-    Raises:
-        UserError: no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"flow.device: {name!r} is not usable here ({str(error).splitlines()[0]})") from error
-    return device
-
-
 @dataclass(frozen=True)
 class NetworkEstimator:
     """A ``FlowEstimator`` around a network, which sees at most ``batch`` pairs at a time."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -48,7 +48,8 @@ def write(path: Path, tensors: dict[str, Tensor], document: dict[str, Any]) -> N
     # tied or strided tensors would be refused by safetensors
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as temporary:
-        save_file(plain, temporary, metadata=header)
+        # save_file would make the file readable by its owner only, whatever the umask says
+        temporary.write_bytes(save(plain, metadata=header))
 
 
 def read(path: str | Path) -> Checkpoint:

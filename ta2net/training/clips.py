@@ -49,12 +49,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Clip:
-    """Which frames of which row a clip is made of: ``[start, stop)``, mirrored or not."""
+    """Which frames of which row a clip is made of: ``[start, stop)``, mirrored or not, backwards or not."""
 
     row: Row
     start: int
     stop: int
     flipped: bool
+    backwards: bool
 
 
 class ClipPlan:
@@ -94,8 +95,15 @@ class ClipPlan:
             low, high = max(first, hit - length + 1), min(hit, latest)
             low = min(low, high)
         start = int(rng.integers(low, high + 1))
-        flipped = bool(self.params.clips.flip and rng.random() < 0.5)
-        return Clip(row, start, min(start + length, end), flipped)
+        flipped, backwards = rng.random(2) < 0.5
+        clips = self.params.clips
+        return Clip(
+            row,
+            start,
+            min(start + length, end),
+            clips.flip and bool(flipped),
+            clips.reverse and bool(backwards),
+        )
 
 
 class RowCache:
@@ -162,16 +170,21 @@ class ClipLoader:
         frames, velocity, inflection = window.frames, window.velocity, window.inflection
         if clip.flipped:
             frames, velocity, inflection = frames[..., ::-1], mirrored(velocity), mirrored(inflection)
-        present = np.ones(clip.stop - clip.start, bool)
-        known = np.arange(clip.start, clip.stop) < row.annotated_until
         soft = soft_labels(row.hits, row.n_frames, loss.sigma_frames, loss.cut_frames)
         pictures = {"frames": frames, "velocity": velocity, "inflection": inflection}
         labels = {
             "soft": soft[span],
             "hard": hard_labels(row.hits, row.n_frames)[span],
-            "valid": present,
-            "known": known,
+            "valid": np.ones(clip.stop - clip.start, bool),
+            "known": np.arange(clip.start, clip.stop) < row.annotated_until,
         }
+        if clip.backwards:
+            pictures = {
+                "frames": frames[::-1],
+                "velocity": swapped(velocity),
+                "inflection": swapped(inflection),
+            }
+            labels = {name: value[::-1] for name, value in labels.items()}
         return {
             **{name: padded(value, length, repeat=True) for name, value in pictures.items()},
             **{name: padded(value, length, repeat=False) for name, value in labels.items()},
@@ -181,6 +194,11 @@ class ClipLoader:
 def mirrored(field: NDArray[np.generic]) -> NDArray[np.generic]:
     """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
     return field[..., ::-1] * np.array([-1, 1], field.dtype)[:, None, None]
+
+
+def swapped(field: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A field (n, direction, 2, H, W) of a clip played backwards: forward and backward change places."""
+    return field[::-1, ::-1]
 
 
 def padded(array: NDArray[np.generic], length: int, *, repeat: bool) -> NDArray[np.generic]:

@@ -319,5 +319,5 @@ def test_a_file_that_is_no_weights_is_refused(content, tmp_path, small_raft_file
 
 
 def test_devices():
-    with pytest.raises(UserError, match=r"flow\.device: 'tpu9'"):
+    with pytest.raises(UserError, match="device 'tpu9' cannot be used here"):
         make_estimator(FlowParams(model="raft_small", checkpoint=__file__, device="tpu9"))

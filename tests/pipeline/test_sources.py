@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.sources.audible623 import group_of, parse_labels, read_label_files
 from pipeline.sources.findings import Finding, Labelled, Listing, RowRefusedError
 from pipeline.sources.splits import row_ids, validation_groups
 from pipeline.sources.videos import find_video, index_videos
+from pipeline.store.schema import check_row_id
 
 HEADER = "video_id,sound_label,class\n"
 
@@ -412,3 +414,12 @@ def test_unusable_contacts(tmp_path: Path, contacts: str | None, message: str) -
 def test_audible623_without_contacts_has_no_positions(tmp_path: Path) -> None:
     listing = audible623.read(embedded(tmp_path, None))
     assert [row.positions_px for row in listing.rows] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["audible623_train.csv", "audible623_eval.csv"])
+def test_every_row_id_of_audible623_may_name_a_row_of_the_store(shared, name):
+    with (shared / "annotations" / name).open(newline="") as handle:
+        video_ids = [row["video_id"] for row in csv.DictReader(handle)]
+    ids = row_ids(video_ids)
+    assert len(set(ids)) == len(video_ids)
+    assert [check_row_id(row_id) for row_id in ids] == ids

@@ -12,13 +12,14 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from pipeline import kinematics
 from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.cli import main
 from ta2net.evaluate import evaluate
 from ta2net.training import checkpoint as files
-from ta2net.training.clips import ClipLoader, ClipPlan, RowCache, mirrored
+from ta2net.training.clips import ClipLoader, ClipPlan, RowCache, mirrored, swapped
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
 
@@ -50,7 +51,9 @@ def test_the_plan_of_a_step_needs_no_history(toy_params, rows):
 
 
 def test_batches_hold_what_the_store_holds(toy_params, rows):
-    params = changed(toy_params, "clips", flip=False, frames=64)  # longer than the rows: padded
+    params = changed(
+        toy_params, "clips", flip=False, reverse=False, frames=64
+    )  # longer than the rows: padded
     store = FlowStore(params.store.path)
     loader = ClipLoader(rows, store, params)
     batch = next(loader.batches(3, 4))
@@ -69,6 +72,20 @@ def test_a_mirrored_clip_is_the_mirrored_store(toy_params, rows):
     np.testing.assert_array_equal(mirrored(mirrored(velocity)), velocity)
     np.testing.assert_array_equal(mirrored(velocity)[:, :, 0, :, 0], -velocity[:, :, 0, :, -1])
     np.testing.assert_array_equal(mirrored(velocity)[:, :, 1, :, 0], velocity[:, :, 1, :, -1])
+
+
+def test_a_clip_played_backwards_is_its_own_kinematics(toy_params, rows):
+    """The inflection of the swapped velocity is the swapped inflection, and labels follow their frames."""
+    whole = FlowStore(toy_params.store.path).read(rows[0].row_id, 0, 40)
+    np.testing.assert_array_equal(kinematics.inflection(swapped(whole.velocity)), swapped(whole.inflection))
+    always = changed(toy_params, "clips", flip=False, reverse=True)
+    loader = ClipLoader(rows, FlowStore(toy_params.store.path), always)
+    batch, clips = loader.batch(0), loader.plan.clips(0)
+    assert {clip.backwards for clip in clips} == {True, False}
+    for index, clip in enumerate(clips):
+        frames = [hit - clip.start for hit in clip.row.hits if clip.start <= hit < clip.stop]
+        expected = sorted(23 - t for t in frames) if clip.backwards else frames
+        assert np.flatnonzero(batch.hard[index]).tolist() == expected
 
 
 @pytest.mark.parametrize("limit", [0, 2_000_000, 10**9])
