@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.catalog import read_catalog
 from pipeline.device import chosen_device
 from pipeline.errors import UserError
-from pipeline.kinematics import decode
+from pipeline.kinematics import BACKWARD, FORWARD, decode
 from pipeline.store import FlowStore
 from ta2net.deliver.pictures import Curve, Moment, save_curve, save_prediction
 from ta2net.hits.evaluation import (
@@ -76,13 +78,16 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
     surest = sorted(curve.hits, key=lambda t: -curve.score[t])[:2]
     moments = []
     for frame in sorted(surest):
-        window = store.read(row_id, frame, frame + 1)
+        # the change of velocity at frame t is a+ of the frame before and a- of the frame after
+        before, after = max(0, frame - 1), min(row.n_frames - 1, frame + 1)
+        window = store.read(row_id, before, after + 1)
+        inflection = np.stack((window.inflection[0, FORWARD], window.inflection[-1, BACKWARD]))
         moments.append(
             Moment(
                 frame,
-                window.frames[0].transpose(1, 2, 0),
-                decode(window.velocity[0], store.coding),
-                decode(window.inflection[0], store.coding),
+                window.frames[frame - before].transpose(1, 2, 0),
+                decode(window.velocity[frame - before], store.coding),
+                decode(inflection, store.coding),
                 item.scores.localization[frame],
             )
         )

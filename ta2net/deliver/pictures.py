@@ -48,7 +48,8 @@ class Moment:
     Attributes:
         frame: its number.
         picture: uint8 RGB (H, W, 3).
-        velocity, inflection: px at that frame, (2, 2, H, W): direction, (u, v).
+        velocity: px per frame, (2, 2, H, W): direction, (u, v).
+        inflection: change of velocity at this frame: ``a+_{t-1}`` and ``a-_{t+1}``, likewise.
         localization: (h, w) in (0, 1).
     """
 
@@ -109,7 +110,7 @@ def save_prediction(curve: Curve, moments: Sequence[Moment], path: Path) -> None
             (f"velocity forward (full: {fastest:.1f} px)", flow_colours(moment.velocity[FORWARD], fastest)),
             ("velocity backward", flow_colours(moment.velocity[BACKWARD], fastest)),
             (
-                f"inflection forward (full: {sharpest:.1f} px)",
+                f"inflection at the frame (full: {sharpest:.1f} px)",
                 flow_colours(moment.inflection[FORWARD], sharpest),
             ),
         )
