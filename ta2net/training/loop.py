@@ -194,6 +194,8 @@ class Trainer:
 
         A run is the same when its parameters, rows, labels and flows are.
         """
+        for half_written in self.run.rglob(".*.tmp"):  # by a run that was killed; never readable
+            half_written.unlink()
         for path in reversed(resumable(self.run)):
             found = files.read(path)
             if found.document.get("identity") != self.identity:
