@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -133,7 +133,7 @@ class Trainer:
         if params.optim.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), params.optim.clip_norm)
         self.optimizer.step()
-        return losses
+        return replace(losses, total=losses.total.detach())
 
     def log(self, recent: list[Losses], loader: ClipLoader) -> None:
         """Record the mean losses of the last few steps; a loss that is no number ends the run.
@@ -145,8 +145,7 @@ class Trainer:
             return
         step = self.progress.step
         means = {
-            name: float(torch.stack([getattr(losses, name).detach() for losses in recent]).mean())
-            for name in LOSSES
+            name: float(torch.stack([getattr(losses, name) for losses in recent]).mean()) for name in LOSSES
         }
         if not all(math.isfinite(value) for value in means.values()):
             clips = [clip for s in range(step - len(recent), step) for clip in loader.plan.clips(s)]
@@ -210,6 +209,8 @@ class Trainer:
             self.progress = Progress(**found.document["progress"])
             click.echo(f"resuming at step {self.progress.step} of {self.params.train.steps}")
             return
+        # a network of another run must not be taken for this one's
+        (self.run / files.BEST).unlink(missing_ok=True)
 
 
 def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torchvision
 
 from pipeline.errors import WeightsError
+from pipeline.params import read_params
 from ta2net.model.aggregation import Aggregation, KinematicAttention
 from ta2net.model.encoders import Encoder, field_picture, normalized_frames
 from ta2net.model.localization import motion_vectors
 from ta2net.model.ta2net import TA2Net
-from ta2net.params import AggregationParams, FusionParams, ModelParams
+from ta2net.params import AggregationParams, FusionParams, ModelParams, Params
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TINY = ModelParams(channels=8, fusion=FusionParams(channels=8, heads=2, similarity_channels=4, hidden=16))
 
@@ -37,7 +42,7 @@ def net():
 def test_attention_is_the_formula():
     """Eq. 5-6 with NumPy: softmax(Q K^T / sqrt(d)) V, the query from the kinematics."""
     torch.manual_seed(1)
-    layer = KinematicAttention(4, AggregationParams())
+    layer = KinematicAttention(4, AggregationParams(residual=False))
     image, kinematics = torch.randn(2, 9, 4), torch.randn(2, 9, 8)
     weights = {name: value.detach().numpy() for name, value in layer.named_parameters()}
 
@@ -54,13 +59,36 @@ def test_attention_is_the_formula():
 def test_query_image_swaps_query_and_key():
     """With the value left alone, the swapped attention matrix is built from the transposed scores."""
     torch.manual_seed(1)
-    asks, asked = (KinematicAttention(4, AggregationParams(query=q)) for q in ("kinematics", "image"))
+    asks, asked = (
+        KinematicAttention(4, AggregationParams(query=q, residual=False)) for q in ("kinematics", "image")
+    )
     asked.load_state_dict(asks.state_dict())
     image, kinematics = torch.randn(1, 5, 4), torch.randn(1, 5, 8)
     scores = asks.kinematics(kinematics) @ asks.image(image).transpose(1, 2) / 2.0
     value = asks.value(image)
     torch.testing.assert_close(asks(image, kinematics), torch.softmax(scores, -1) @ value)
     torch.testing.assert_close(asked(image, kinematics), torch.softmax(scores.transpose(1, 2), -1) @ value)
+
+
+def test_the_residual_adds_a_linear_map_of_the_kinematics():
+    torch.manual_seed(1)
+    with_it, without = (KinematicAttention(4, AggregationParams(residual=r)) for r in (True, False))
+    without.load_state_dict(with_it.state_dict(), strict=False)
+    image, kinematics = torch.randn(2, 5, 4), torch.randn(2, 5, 8)
+    added = with_it(image, kinematics) - without(image, kinematics)
+    expected = kinematics @ with_it.residual.weight.T + with_it.residual.bias
+    torch.testing.assert_close(added, expected)
+
+
+def test_the_papers_configuration_has_neither_addition():
+    params = read_params(ROOT / "configs" / "audible623.yaml", Params).model
+    model = TA2Net(params.model_copy(update={"pretrained": "none"}), frames=64)
+    assert model.aggregate.motion.residual is None
+    assert model.fuse.frame_token is None
+    parts = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in model.named_children()}
+    # three encoders of ResNet-50 to layer3 (8.543 M) with a 1x1 convolution to 256 channels (0.262 M, norm)
+    for name in ("encode_frames", "encode_velocity", "encode_inflection"):
+        assert parts[name] == pytest.approx(8.543 + 0.2627, abs=0.001)
 
 
 def test_aggregation_keeps_the_image_and_the_places():

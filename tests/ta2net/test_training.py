@@ -158,6 +158,12 @@ def test_a_finished_run_has_nothing_to_do(toy_params, capsys):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_a_new_run_does_not_keep_the_old_ones_network(toy_params, tmp_path):
+    train(toy_params)
+    Trainer(changed(toy_params, "optim", lr=1e-3)).resume()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
 def test_other_parameters_start_anew(toy_params, capsys):
     train(toy_params)
     progress = train(changed(toy_params, "optim", lr=1e-3))
