@@ -1,6 +1,9 @@
-"""Which device networks compute on."""
+"""Which device networks compute on, and in which precision."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
@@ -22,3 +25,23 @@ def chosen_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used here ({reason}); give auto, cpu or cuda") from error
     return device
+
+
+@cache
+def has_fast_bf16(kind: str) -> bool:
+    """Whether devices of a kind compute in bfloat16; a CPU without it would emulate it, slower than fp32."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # newer than the oldest torch we run on; without it we do not know, and fp32 is right everywhere
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """``bf16``: matrix products and convolutions in bfloat16, the rest in float32; ``fp32``: no change.
+
+    ``auto`` is bf16 where the device has it.
+    """
+    if precision == "bf16" or (precision == "auto" and has_fast_bf16(device.type)):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.atomic import sha256_of
+from pipeline.device import autocast
 from pipeline.errors import UserError, WeightsError
 
 Device = torch.device
@@ -136,6 +137,7 @@ class NetworkEstimator:
     name: str
     identity: dict[str, Any]
     device: Device
+    precision: str
     batch: int
     both_ways: BothWays
 
@@ -143,7 +145,7 @@ class NetworkEstimator:
         """See ``FlowEstimator.estimate``."""
         pairs = len(frames) - 1
         flow = np.empty((pairs, 2, 2, *frames.shape[1:3]), dtype=np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             for start in range(0, pairs, self.batch):
                 stop = min(start + self.batch, pairs)
                 images = torch.from_numpy(frames[start : stop + 1]).to(self.device)

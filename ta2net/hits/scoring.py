@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.device import autocast
 from pipeline.kinematics import valid_range
 from pipeline.store import Window
 from ta2net.model.ta2net import TA2Net
 from ta2net.params import Params
-from ta2net.precision import autocast
 
 Read = Callable[[int, int], Window]
 """Gives the frames ``[start, stop)`` of one video."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline.atomic import write_text
 from pipeline.catalog import Row, read_catalog
-from pipeline.device import chosen_device
+from pipeline.device import autocast, chosen_device
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.hits.evaluation import (
@@ -33,7 +33,6 @@ from ta2net.hits.scoring import Scorer
 from ta2net.hits.threshold import OperatingPoint, best_threshold
 from ta2net.model.ta2net import TA2Net
 from ta2net.params import Params
-from ta2net.precision import autocast
 from ta2net.training import checkpoint as files
 from ta2net.training.clips import Batch, ClipLoader
 from ta2net.training.losses import Losses, objective

@@ -146,6 +146,17 @@ def test_a_size_the_model_cannot_take_is_told():
     check_estimator(make_estimator(FlowParams(size=(32, 48))), (32, 48))
 
 
+def test_an_estimator_that_sees_a_still_picture_move_is_refused(shared):
+    weights = str(shared / "weights" / "gmflow_refine.ckpt")
+    for size, fits in (((128, 160), False), ((160, 224), True)):
+        params = FlowParams(model="gmflow_refine", checkpoint=weights, size=size, batch=1, device="cpu")
+        if fits:
+            check_estimator(make_estimator(params), size)
+        else:
+            with pytest.raises(UserError, match=r"sees a still picture move by 0\.\d+ px .* \[128, 160\]"):
+                check_estimator(make_estimator(params), size)
+
+
 # --- torchvision ------------------------------------------------------------------------------------------
 
 
