@@ -72,7 +72,7 @@ def score_rows(
         ScoredRow(
             row,
             store.times_s(row.row_id),
-            scorer(partial(store.read, row.row_id), row.n_frames, store.coding.scale),
+            scorer(store.reader(row.row_id), row.n_frames, store.coding.scale),
         )
         for row in tqdm(rows, desc="score", unit="row", disable=True if quiet else None)
     ]
