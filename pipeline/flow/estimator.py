@@ -15,7 +15,7 @@ from pipeline.flow.resampling import resize_frames
 from pipeline.params import FlowParams
 
 if TYPE_CHECKING:
-    from pipeline.flow.networks import BothWays, Device, Weights
+    from pipeline.flow.networks import Device, OfFrames, Weights
 
 TORCHVISION_MODELS = ("raft_small", "raft_large")
 STILL_LIMIT_PX = 0.25
@@ -50,11 +50,11 @@ class FlowEstimator(Protocol):
 class _Family(Protocol):
     """A library of several networks: the modules ``torchvision_models`` and ``ptlflow_models``."""
 
-    LIBRARY: str
+    def library(self, model: str) -> str: ...
 
     def find_weights(self, model: str, checkpoint: str | None) -> Weights: ...
 
-    def build(self, model: str, weights: Weights, device: Device) -> BothWays: ...
+    def build(self, model: str, weights: Weights, device: Device) -> OfFrames: ...
 
 
 def make_estimator(params: FlowParams) -> FlowEstimator:
@@ -73,9 +73,9 @@ def make_estimator(params: FlowParams) -> FlowEstimator:
     weights = family.find_weights(model, params.checkpoint)
     identity = _network_identity(params, family, weights)
     device = chosen_device(params.device)
-    both_ways = family.build(model, weights, device)
+    of_frames = family.build(model, weights, device)
     return networks.NetworkEstimator(
-        params.model, identity, device, params.precision, params.batch, both_ways
+        params.model, identity, device, params.precision, params.batch, of_frames
     )
 
 
@@ -142,7 +142,7 @@ def _network_identity(params: FlowParams, family: _Family, weights: Weights) -> 
         "model": params.model,
         "checkpoint": weights.name,
         "weights_sha256": weights.sha256,
-        "library": family.LIBRARY,
+        "library": family.library(params.model.removeprefix(PTLFLOW_PREFIX)),
         "precision": params.precision,
         "size": list(params.size),
     }

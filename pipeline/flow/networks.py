@@ -22,6 +22,8 @@ from pipeline.errors import UserError, WeightsError
 Device = torch.device
 BothWays = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """First and second images (B, 3, h, w), RGB in 0..1 -> forward and backward flow (B, 2, h, w)."""
+OfFrames = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Images (k+1, 3, h, w), RGB in 0..1, and how many pairs to work on at a time -> both flows (k, 2, h, w)."""
 
 WEIGHT_SUFFIXES = {".ckpt", ".pth", ".pt", ".tar", ".bin"}
 MAX_KEYS_SHOWN = 5
@@ -130,6 +132,18 @@ def _first_few(keys: list[str]) -> str:
     return ", ".join(keys[:MAX_KEYS_SHOWN]) + (", ..." if len(keys) > MAX_KEYS_SHOWN else "")
 
 
+def pairwise(both_ways: BothWays) -> OfFrames:
+    """A network that takes pairs as one that takes a run of frames."""
+
+    def of_frames(images: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        pairs = len(images) - 1
+        spans = [(start, min(start + batch, pairs)) for start in range(0, pairs, batch)]
+        flows = [both_ways(images[start:stop], images[start + 1 : stop + 1]) for start, stop in spans]
+        return torch.cat([f.float() for f, _ in flows]), torch.cat([b.float() for _, b in flows])
+
+    return of_frames
+
+
 @dataclass(frozen=True)
 class NetworkEstimator:
     """A ``FlowEstimator`` around a network, which sees at most ``batch`` pairs at a time."""
@@ -139,18 +153,11 @@ class NetworkEstimator:
     device: Device
     precision: str
     batch: int
-    both_ways: BothWays
+    of_frames: OfFrames
 
     def estimate(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See ``FlowEstimator.estimate``."""
-        pairs = len(frames) - 1
-        flow = np.empty((pairs, 2, 2, *frames.shape[1:3]), dtype=np.float32)
         with torch.inference_mode(), autocast(self.device, self.precision):
-            for start in range(0, pairs, self.batch):
-                stop = min(start + self.batch, pairs)
-                images = torch.from_numpy(frames[start : stop + 1]).to(self.device)
-                images = images.permute(0, 3, 1, 2).float().contiguous() / 255.0
-                forward, backward = self.both_ways(images[:-1], images[1:])
-                flow[start:stop, 0] = forward.float().cpu().numpy()
-                flow[start:stop, 1] = backward.float().cpu().numpy()
-        return flow
+            images = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255.0
+            flows = self.of_frames(images, self.batch)
+            return torch.stack(flows, dim=1).float().cpu().numpy()

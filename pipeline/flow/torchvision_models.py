@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.models import optical_flow
 
-from pipeline.flow.networks import BothWays, Device, Weights, fit_weights, read_weights
+from pipeline.flow.networks import Device, OfFrames, Weights, fit_weights, pairwise, read_weights
 from pipeline.flow.networks import find_weights as find_by_url
 
 LIBRARY = f"torchvision {torchvision.__version__}"
@@ -19,6 +19,11 @@ MODELS = {
 STRIDE = 8
 
 
+def library(model: str) -> str:  # noqa: ARG001 - one face with ptlflow's
+    """What computes the flow of ``model``, for its identity."""
+    return LIBRARY
+
+
 def find_weights(model: str, checkpoint: str | None) -> Weights:
     """See ``networks.find_weights``; the names are torchvision's (``C_T_V2``, ...)."""
     published = MODELS[model][1]
@@ -26,7 +31,7 @@ def find_weights(model: str, checkpoint: str | None) -> Weights:
     return find_by_url(model, checkpoint, urls, published["DEFAULT"].name)
 
 
-def build(model: str, weights: Weights, device: Device) -> BothWays:
+def build(model: str, weights: Weights, device: Device) -> OfFrames:
     """The network as a function; raises ``WeightsError`` for a file of another model."""
     # progress=False silences a download bar; weights=None starts no download
     network = MODELS[model][0](weights=None, progress=False)
@@ -42,4 +47,4 @@ def build(model: str, weights: Weights, device: Device) -> BothWays:
         forward, backward = flows[..., :height, :width].chunk(2)
         return forward, backward
 
-    return both_ways
+    return pairwise(both_ways)
