@@ -16,6 +16,9 @@ PositiveFloat = Annotated[float, Field(gt=0.0)]
 class AggregationParams(Section):
     """Cross-kinematics aggregation (Eq. 5-6)."""
 
+    attention: bool = True
+    """False: no attention; a linear map of the kinematic feature takes its place (Table 4's rows without
+    aggregation)."""
     query: Literal["kinematics", "image"] = "kinematics"
     """Who asks: the paper's kinematics, or the image feature as in the authors' code."""
     residual: bool = True
@@ -35,6 +38,8 @@ class FusionParams(Section):
     similarity_channels: Positive = 16
     hidden: Positive = 128
     dropout: Fraction01 = 0.0
+    offset: bool = False
+    """Also say how many frames away, with a fraction, the nearest hit is; moves a peak there."""
 
 
 class ModelParams(Section):
@@ -44,6 +49,9 @@ class ModelParams(Section):
     pretrained: str = "none"
     """none, imagenet, or a file with torchvision's ResNet weights."""
     channels: Positive = 32
+    motion: bool = True
+    """Use velocity. Without motion and inflection the network sees frames only (Table 4's first row)."""
+    inflection: bool = True
     velocity_scale_px: PositiveFloat = 4.0
     """Divides velocities before the encoder: a constant, never a clip's own maximum."""
     inflection_scale_px: PositiveFloat = 2.0
@@ -77,9 +85,16 @@ class LossParams(Section):
     focal: NonNegative = 0.1
     focal_gamma: NonNegative = 2.0
     contrast: NonNegative = 0.01
-    smoothness: NonNegative = 0.002
+    smoothness: NonNegative = 0.0
+    """The paper: 0.002. Here it flattens the localisation map (docs/results.md)."""
     sigma_frames: PositiveFloat = 2.0
     cut_frames: Count = 3
+    dilation_frames: Count = 0
+    """Frames so near to a hit count as hits, too, in the hard labels of the focal loss."""
+    foreground_weight: PositiveFloat = 1.0
+    """How much more a hit frame counts than a silent one, in proportion to its soft label."""
+    offset: NonNegative = 0.1
+    """Weight of the smooth L1 loss of ``model.fusion.offset``, on frames within ``cut_frames`` of a hit."""
 
 
 class ClipsParams(Section):
@@ -91,6 +106,10 @@ class ClipsParams(Section):
     """Mirror half of the clips left to right (u changes its sign)."""
     reverse: bool = True
     """Play half of the clips backwards (forward and backward fields change places): a bounce stays one."""
+    jitter: Fraction01 = 0.0
+    """Strength of a random change of brightness, contrast, saturation and hue, one for all frames of a clip."""
+    mixup: NonNegative = 0.0
+    """Alpha of the beta distribution that two clips of a batch are blended by; 0 = never."""
     cache_bytes: Count = 2_000_000_000
     """Decoded rows are kept in memory up to so many bytes."""
     loader_threads: Positive = 1
@@ -110,6 +129,11 @@ class OptimParams(Section):
     warmup_steps: Count = 40
     clip_norm: NonNegative = 1.0
     """Gradients are scaled down to this norm; 0 = never."""
+    accumulate: Positive = 1
+    """A step's batch goes through the network in so many equal parts: less memory, but batch norm and the
+    contrastive loss see one part at a time."""
+    ema: Fraction01 = 0.0
+    """Validate and keep an exponential moving average of the weights with this decay per step; 0 = none."""
 
 
 class TrainParams(Section):
@@ -119,6 +143,9 @@ class TrainParams(Section):
     steps: Positive = 900
     seed: Count = 0
     validate_every: Positive = 100
+    validate_on: Literal["val", "train"] = "val"
+    """train = choose thresholds and weights on the very rows that are learnt: shows that the machinery can
+    learn them by heart, and nothing else."""
     checkpoint_every: Positive = 25
     keep: Positive = 2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -133,6 +160,8 @@ class InferParams(Section):
 
     stride: Positive = 32
     batch: Positive = 4
+    flip_average: bool = False
+    """Score every window as it is and mirrored, and take the mean: twice the work."""
 
 
 class PeaksParams(Section):
@@ -141,6 +170,8 @@ class PeaksParams(Section):
     min_distance: Positive = 2
     smoothing_frames: NonNegative = 1.0
     """Standard deviation of the Gaussian that smooths scores before peaks are sought; 0 = none."""
+    max_offset_frames: Count = 3
+    """With ``model.fusion.offset`` a peak is moved to where the hit is said to be, at most so far."""
 
 
 class EvaluationParams(Section):
@@ -151,6 +182,8 @@ class EvaluationParams(Section):
     split: Literal["train", "val", "eval"] = "eval"
     pictures: Count = 4
     """How many rows get a picture of their score curve."""
+    bootstrap: Count = 1000
+    """Resamplings of the videos behind every 95 % interval; 0 = no intervals."""
 
 
 class Params(DataParams):

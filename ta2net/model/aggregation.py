@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ta2net.params import AggregationParams
+from ta2net.params import AggregationParams, ModelParams
 
 
 class KinematicAttention(nn.Module):
@@ -29,21 +30,55 @@ class KinematicAttention(nn.Module):
         """image (B, N, C), kinematics (B, N, 2C) -> (B, N, C)."""
         from_kinematics, from_image = self.kinematics(kinematics), self.image(image)
         query, key = (from_kinematics, from_image) if self.kinematics_asks else (from_image, from_kinematics)
-        found = F.scaled_dot_product_attention(query, key, self.value(image))
+        # written out: with some 50 positions a fused attention kernel costs more than it saves
+        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
+        found = torch.softmax(scores, dim=-1) @ self.value(image)
         return found if self.residual is None else found + self.residual(kinematics)
 
 
-class Aggregation(nn.Module):
-    """``F = concat(f, h_m, h_c)``: the image feature and what motion and inflection find in it."""
+class KinematicMap(nn.Module):
+    """In the attention's place when it is switched off: a linear map of the kinematic feature alone."""
 
-    def __init__(self, channels: int, params: AggregationParams) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.motion = KinematicAttention(channels, params)
-        self.inflection = KinematicAttention(channels, params)
+        self.linear = nn.Linear(2 * channels, channels)
 
-    def forward(self, image: Tensor, motion: Tensor, inflection: Tensor) -> Tensor:
-        """image (B, C, h, w), motion and inflection (B, 2C, h, w) -> (B, 3C, h, w)."""
+    def forward(self, image: Tensor, kinematics: Tensor) -> Tensor:  # noqa: ARG002 - one face for both
+        """image (B, N, C), kinematics (B, N, 2C) -> (B, N, C)."""
+        mapped: Tensor = self.linear(kinematics)
+        return mapped
+
+
+class Aggregation(nn.Module):
+    """``F = concat(f, h_m, h_c)``: the image feature and what motion and inflection find in it.
+
+    Attributes:
+        channels: of ``F``; ``3C``, or less where the network does without motion or inflection.
+    """
+
+    def __init__(self, params: ModelParams) -> None:
+        super().__init__()
+        self.motion = _branch(params) if params.motion else None
+        self.inflection = _branch(params) if params.inflection else None
+        self.channels = params.channels * (1 + params.motion + params.inflection)
+
+    def forward(self, image: Tensor, motion: Tensor | None, inflection: Tensor | None) -> Tensor:
+        """image (B, C, h, w), motion and inflection (B, 2C, h, w) -> F (B, channels, h, w)."""
         height, width = image.shape[-2:]
-        f, m, c = (x.flatten(2).transpose(1, 2) for x in (image, motion, inflection))
-        together = torch.cat((f, self.motion(f, m), self.inflection(f, c)), dim=2)
-        return together.transpose(1, 2).unflatten(2, (height, width))
+        f = _positions(image)
+        parts = [f]
+        for branch, field in ((self.motion, motion), (self.inflection, inflection)):
+            if branch is not None and field is not None:
+                parts.append(branch(f, _positions(field)))
+        return torch.cat(parts, dim=2).transpose(1, 2).unflatten(2, (height, width))
+
+
+def _branch(params: ModelParams) -> nn.Module:
+    if params.aggregation.attention:
+        return KinematicAttention(params.channels, params.aggregation)
+    return KinematicMap(params.channels)
+
+
+def _positions(feature_map: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, N, C)."""
+    return feature_map.flatten(2).transpose(1, 2)

@@ -58,9 +58,25 @@ class FusionHead(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(params.hidden // 2, 2),
         )
+        self.displace = (
+            nn.Sequential(
+                nn.Linear(params.hidden, params.hidden // 2),
+                nn.ReLU(inplace=True),
+                nn.Linear(params.hidden // 2, 1),
+            )
+            if params.offset
+            else None
+        )
 
-    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-        """features (B, T, channels, h, w), valid (B, T) bool, T <= frames -> logits (B, T, 2).
+    def forward(self, features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Score every frame of clips of T <= frames frames.
+
+        Args:
+            features: (B, T, channels, h, w).
+            valid: (B, T) bool, False for padding.
+
+        Returns:
+            logits (B, T, 2), and with ``fusion.offset`` the frames to the nearest hit (B, T), signed.
 
         Raises:
             ValueError: the clip is longer than the head was built for.
@@ -81,7 +97,8 @@ class FusionHead(nn.Module):
             tokens = tokens + self.frame_token(frame_vectors)
         tokens = self.norm(tokens)
         tokens = self.encoder(tokens, src_key_padding_mask=~valid)
-        return self.classify(tokens)
+        offsets = None if self.displace is None else self.displace(tokens).squeeze(2)
+        return self.classify(tokens), offsets
 
     def _similarity(self, vectors: Tensor, valid: Tensor) -> Tensor:
         """Attention weights of every frame for every other: (B, T, C) -> (B, heads, T, T)."""

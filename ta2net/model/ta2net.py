@@ -21,13 +21,15 @@ class Output:
     Attributes:
         logits: one (B, T, 2) per branch of the fusion head: silent, hit.
         localization: (B, T, h, w) in (0, 1), Eq. 7's ``D``.
-        motion, still: (B, T, 3C) spatial means of ``F^m`` and ``F^n``.
+        motion, still: (B, T, channels of F) spatial means of ``F^m`` and ``F^n``.
+        offsets: one (B, T) per branch, signed frames to the nearest hit; empty without an offset head.
     """
 
     logits: tuple[Tensor, ...]
     localization: Tensor
     motion: Tensor
     still: Tensor
+    offsets: tuple[Tensor, ...] = ()
 
     @property
     def probability(self) -> Tensor:
@@ -42,11 +44,11 @@ class TA2Net(nn.Module):
         super().__init__()
         self.params = params
         self.encode_frames = Encoder(params)
-        self.encode_velocity = Encoder(params)
-        self.encode_inflection = Encoder(params)
-        self.aggregate = Aggregation(params.channels, params.aggregation)
-        self.localize = Localization(3 * params.channels)
-        self.fuse = FusionHead(3 * params.channels, frames, params.fusion)
+        self.encode_velocity = Encoder(params) if params.motion else None
+        self.encode_inflection = Encoder(params) if params.inflection else None
+        self.aggregate = Aggregation(params)
+        self.localize = Localization(self.aggregate.channels)
+        self.fuse = FusionHead(self.aggregate.channels, frames, params.fusion)
 
     def forward(self, frames: Tensor, velocity: Tensor, inflection: Tensor, valid: Tensor) -> Output:
         """Score a batch of clips.
@@ -67,16 +69,19 @@ class TA2Net(nn.Module):
         moving, still = motion_vectors(aggregated, localization)
         branches = self._branches(aggregated, localization)
         stacked = torch.cat([x.unflatten(0, (batch, length)) for x in branches])
-        logits = self.fuse(stacked, valid.repeat(len(branches), 1))
+        logits, offsets = self.fuse(stacked, valid.repeat(len(branches), 1))
         return Output(
             logits=logits.chunk(len(branches)),
             localization=localization.squeeze(1).unflatten(0, (batch, length)),
             motion=moving.unflatten(0, (batch, length)),
             still=still.unflatten(0, (batch, length)),
+            offsets=() if offsets is None else offsets.chunk(len(branches)),
         )
 
-    def _both_directions(self, encoder: Encoder, field: Tensor, scale_px: float) -> Tensor:
+    def _both_directions(self, encoder: Encoder | None, field: Tensor, scale_px: float) -> Tensor | None:
         """Eq. 4: both directions in one pass with shared weights, ``concat(backward, forward)``."""
+        if encoder is None:
+            return None
         pictures = field_picture(field.flatten(0, 2), scale_px)
         features = encoder(pictures).unflatten(0, (-1, 2))
         return torch.cat((features[:, 1], features[:, 0]), dim=1)

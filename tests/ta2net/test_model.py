@@ -92,11 +92,51 @@ def test_the_papers_configuration_has_neither_addition():
 
 
 def test_aggregation_keeps_the_image_and_the_places():
-    layer = Aggregation(4, AggregationParams())
+    layer = Aggregation(ModelParams(channels=4))
     image = torch.randn(3, 4, 2, 5)
     result = layer(image, torch.randn(3, 8, 2, 5), torch.randn(3, 8, 2, 5))
     assert result.shape == (3, 12, 2, 5)
     torch.testing.assert_close(result[:, :4], image)
+
+
+def test_without_attention_a_linear_map_stands_beside_the_image():
+    layer = Aggregation(ModelParams(channels=4, aggregation=AggregationParams(attention=False)))
+    image, motion, inflection = torch.randn(3, 4, 2, 5), torch.randn(3, 8, 2, 5), torch.randn(3, 8, 2, 5)
+    expected = [image]
+    for branch, field in ((layer.motion, motion), (layer.inflection, inflection)):
+        weight, bias = branch.linear.weight, branch.linear.bias
+        expected.append(torch.einsum("oc,bchw->bohw", weight, field) + bias[:, None, None])
+    torch.testing.assert_close(layer(image, motion, inflection), torch.cat(expected, dim=1))
+
+
+@pytest.mark.parametrize(("motion", "inflection"), [(False, False), (True, False), (False, True)])
+def test_a_switched_off_input_changes_nothing_and_costs_nothing(motion, inflection):
+    """Table 4: without a kind of input its encoder is not built, and what that input holds is not read."""
+    model = TA2Net(TINY.model_copy(update={"motion": motion, "inflection": inflection}), frames=12).eval()
+    valid = torch.ones(1, 12, dtype=torch.bool)
+    frames, velocity, change = random_clip(1, 12)
+    whole = model(frames, velocity, change, valid).probability
+    for used, other in (
+        (motion, (frames, velocity + 1, change)),
+        (inflection, (frames, velocity, change + 1)),
+    ):
+        assert torch.equal(model(*other, valid).probability, whole) != used
+    encoders = [name for name, _ in model.named_children() if name.startswith("encode")]
+    assert len(encoders) == 1 + motion + inflection
+    assert model.aggregate.channels == 8 * (1 + motion + inflection)
+
+
+def test_both_directions_are_backward_then_forward():
+    """Eq. 4: one encoder for both, ``concat(m-, m+)``."""
+    model = TA2Net(TINY, frames=12).eval()
+    seen = {}
+    model.aggregate.register_forward_hook(lambda _m, inputs, _o: seen.update(motion=inputs[1]))
+    frames, velocity, inflection = random_clip(1, 3)
+    model(frames, velocity, inflection, torch.ones(1, 3, dtype=torch.bool))
+    forward, backward = (
+        model.encode_velocity(field_picture(velocity[0, :, d], TINY.velocity_scale_px)) for d in (0, 1)
+    )
+    torch.testing.assert_close(seen["motion"], torch.cat((backward, forward), dim=1))
 
 
 def test_motion_and_still_vectors_add_up():
