@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pipeline.atomic import write_json
 from ta2net.compose import compose_params
 from ta2net.params import read
 
@@ -24,6 +28,57 @@ CHECKPOINT_OPTION = click.option(
 )
 
 
+class FrameRate(click.ParamType):
+    """Frames per second, exact: ``25``, ``29.97``, ``30000/1001``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """The rate as a fraction; anything but a number above 0 is a usage error."""
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if rate <= 0:
+            self.fail(f"{value!r} is no frame rate; give a number above 0 like 25 or 30000/1001", param, ctx)
+        return rate
+
+
+def check_together(context: click.Context) -> None:
+    """Refuse options of ``evaluate`` that contradict one another or lack their partners.
+
+    Raises:
+        click.UsageError: names them.
+    """
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    ways = [
+        {"hits", "labels", "frames", "fps", "out"},
+        {"scores", "threshold", "params_path", "out"},
+        {"checkpoint", "params_path"},
+    ]
+    if not any(given <= way for way in ways):
+        raise click.UsageError(
+            f"{_options(given)} do not go together: give --hits with --labels, --frames, --fps; or --scores, "
+            "perhaps with --threshold; or neither, perhaps with --checkpoint"
+        )
+    lacking = ways[0] - {"out"} - given
+    if given & (ways[0] - {"out"}) and lacking:
+        raise click.UsageError(f"{_options(given)} also needs {_options(lacking)}")
+    threshold = context.params["threshold"]
+    if threshold is not None and math.isnan(threshold):  # which no range of numbers excludes
+        raise click.BadParameter("nan is no number in the range 0<=x<=1", param_hint="--threshold")
+    if given & {"threshold", "out"} and not given & {"hits", "scores"}:
+        raise click.UsageError(f"{_options(given)} needs --scores (or, for --out, --hits)")
+
+
+def _options(names: set[str]) -> str:
+    return ", ".join(sorted(f"--{name.removesuffix('_path')}" for name in names))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ta2net")
 def main() -> None:
@@ -39,46 +94,87 @@ def main() -> None:
 def train(params_path: Path) -> None:
     """Train on the train rows of a flow store; run it again to go on after a stop.
 
+    torchrun trains in several processes, each with its share of clips.batch and, if there are any, its GPU.
+
     \b
     Examples:
       ta2net-train --params params.yaml
       ta2net train --params my_params.yaml
+      torchrun --nproc-per-node 2 -m ta2net.cli train --params params.yaml
     """
-    from ta2net.training.loop import train as run  # torch takes seconds to import; --help need not wait
+    # torch takes seconds to import; --help need not wait
+    from ta2net.training.loop import train as run
+    from ta2net.training.processes import is_first_process
 
     params = read(params_path)
     progress = run(params)
-    click.echo(
-        f"trained {progress.step} steps; best event F1 at 2 frames on validation rows: "
-        f"{progress.best_f1:.3f}; {params.train.dir}/best.safetensors"
-    )
+    if is_first_process():
+        click.echo(
+            f"trained {progress.step} steps; best event F1 at 2 frames on validation rows: "
+            f"{progress.best_f1:.3f}; {params.train.dir}/best.safetensors"
+        )
+        click.echo(f"stall: {progress.stall:.1%} of {progress.wall_s:.0f} s went by waiting for batches")
 
 
 @main.command()
 @PARAMS_OPTION
 @CHECKPOINT_OPTION
-def evaluate(params_path: Path, checkpoint: Path | None) -> None:
+@click.option("--scores", type=click.Path(path_type=Path), help="scores.csv of an earlier run: no model.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="With --scores: another threshold of hits.")
+@click.option(
+    "--hits", type=click.Path(path_type=Path), help="CSV of any program's hits: no model, no store."
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="With --hits: CSV of the labels.")
+@click.option("--frames", type=click.IntRange(min=1), help="With --hits: length of every video in frames.")
+@click.option("--fps", type=FrameRate(), help="With --hits: frames per second, like 25 or 30000/1001.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="With --scores or --hits: JSON file to write figures to."
+)
+@click.pass_context
+def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None, **given: Any) -> None:
     """Evaluate a checkpoint on labelled rows of a flow store; writes metrics.json and prediction files.
+
+    With --scores or --hits the figures come without a model. Both CSV files of --hits have Audible623's
+    columns video_id,sound_label,class; sound_label is a quoted list of 0-based frames ("12,31,53"), empty for
+    a video without hits.
 
     \b
     Examples:
       ta2net evaluate
       ta2net evaluate --params my_clips.yaml --checkpoint data/run/best.safetensors
+      ta2net evaluate --scores data/evaluation/scores.csv --threshold 0.6 --out other.json
+      ta2net evaluate --hits hits.csv --labels labels.csv --frames 250 --fps 30000/1001 --out metrics.json
     """
-    from ta2net.evaluate import evaluate as run
-    from ta2net.hits.evaluation import summary as table
+    check_together(context)
+    from ta2net.hits.summary import summary as table
 
-    params = read(params_path)
-    click.echo(table(run(params, checkpoint)))
-    click.echo(f"written: {params.evaluation.metrics} and {params.evaluation.dir}/")
+    if given["hits"]:
+        from ta2net.hits.label_files import evaluate_files  # works without torch, which takes seconds
+
+        metrics = evaluate_files(given["hits"], given["labels"], given["frames"], given["fps"])
+    elif given["scores"]:
+        from ta2net.evaluate import evaluate_scores
+
+        metrics = evaluate_scores(read(params_path), given["scores"], given["threshold"])
+    else:
+        from ta2net.evaluate import evaluate as run
+
+        params = read(params_path)
+        click.echo(table(run(params, checkpoint)))
+        click.echo(f"written: {params.evaluation.metrics} and {params.evaluation.dir}/")
+        return
+    click.echo(table(metrics))
+    if given["out"]:
+        write_json(given["out"], metrics)
+        click.echo(f"written: {given['out']}")
 
 
 @main.command()
 @click.argument("metrics", default="metrics.json", type=click.Path(path_type=Path))
 def summary(metrics: Path) -> None:
     """Print the headline figures of a metrics.json: the network beside the two untrained rules."""
-    from ta2net.hits.evaluation import read_metrics
-    from ta2net.hits.evaluation import summary as table
+    from ta2net.hits.summary import read_metrics
+    from ta2net.hits.summary import summary as table
 
     click.echo(table(read_metrics(metrics)))
 
@@ -99,6 +195,21 @@ def picture(params_path: Path, checkpoint: Path | None, row_id: str, out: Path) 
 
     run(read(params_path), row_id, out, checkpoint)
     click.echo(f"written: {out}")
+
+
+@main.command()
+@PARAMS_OPTION
+def describe(params_path: Path) -> None:
+    """Print the parameters and the arithmetic (FLOP) of each part of the network that a file describes.
+
+    \b
+    Example:
+      ta2net params configs/audible623.yaml --out paper.yaml && ta2net describe --params paper.yaml
+    """
+    from ta2net.model.size import part_sizes, table
+
+    params = read(params_path)
+    click.echo(table(part_sizes(params.model, params.clips.frames, params.store.size), params.clips.batch))
 
 
 @main.command()

@@ -1,30 +1,36 @@
-"""Checkpoint + flow store -> metrics.json, prediction files, pictures: the evaluation from end to end."""
+"""Checkpoint + flow store -> metrics.json, prediction files, pictures: the evaluation from end to end.
+
+And the same figures without a model, from saved scores.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import click
 
+from pipeline.atomic import write_json
 from pipeline.catalog import read_catalog
 from pipeline.device import chosen_device
 from pipeline.errors import UserError
-from pipeline.kinematics import BACKWARD, FORWARD, decode
+from pipeline.kinematics import decode
 from pipeline.store import FlowStore
-from ta2net.deliver.pictures import Curve, Moment, save_curve, save_prediction
+from ta2net.deliver.pictures import Moment, save_curve, save_prediction, score_curve
 from ta2net.hits.evaluation import (
-    ScoredRow,
     Thresholds,
+    data_section,
     evaluate_rows,
-    rule_curves,
     score_rows,
-    write_evaluation,
+    view_of_store,
+    write_predictions,
 )
-from ta2net.hits.peaks import peaks_above, smoothed
+from ta2net.hits.rescore import chosen_decode, decode_section, saved_rows
 from ta2net.hits.rows import stored_rows
 from ta2net.hits.scoring import Scorer
-from ta2net.params import Params, PeaksParams
+from ta2net.hits.where import inflection_at
+from ta2net.params import Params
 from ta2net.training.checkpoint import BEST, load_model
 
 
@@ -44,18 +50,42 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     used = trained.model_copy(update={"infer": params.infer})
     scored = score_rows(rows, store, Scorer(model, used, device))
-    untrained = rule_curves(rows, store, used.kinematics.edges)
-    metrics = evaluate_rows(scored, untrained, thresholds, used.peaks)
-    metrics["data"] = {
-        "split": params.evaluation.split,
-        "rows": len(rows),
-        "frames": sum(row.n_frames for row in rows),
-        "labels": sum(len(row.hits) for row in rows),
-    }
-    write_evaluation(scored, metrics, thresholds.peaks, params)
-    folder = Path(params.evaluation.dir) / "curves"
+    view = view_of_store(rows, store, used.kinematics.edges)
+    metrics = evaluate_rows(scored, view, asdict(thresholds), used.peaks, params.evaluation.bootstrap)
+    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges)
+    metrics["data"] = data_section(rows, params.evaluation.split)
+    folder = Path(params.evaluation.dir)
+    write_predictions(scored, thresholds.peaks, used.peaks, folder)
+    write_json(params.evaluation.metrics, metrics)
     for item in scored[: params.evaluation.pictures]:
-        save_curve(_curve(item, thresholds.peaks, used.peaks), folder / f"{item.row.row_id}.png")
+        save_curve(
+            score_curve(item, thresholds.peaks, used.peaks), folder / "curves" / f"{item.row.row_id}.png"
+        )
+    return metrics
+
+
+def evaluate_scores(params: Params, scores: Path, threshold: float | None = None) -> dict[str, Any]:
+    """The metrics document of saved scores: without ``threshold`` that of the run that wrote them.
+
+    Labels come from the catalog, maps from maps.npz beside the scores. Without the flow store the untrained
+    rules and the place of hits are left out; what is left out is said on stderr. Writes nothing.
+
+    Raises:
+        UserError: the scores are missing, damaged or of other rows; no threshold is to be had.
+    """
+    scored, notes = saved_rows(read_catalog(params.source.catalog), params.evaluation.split, scores)
+    read, note = chosen_decode(params, scores, threshold)
+    rows = [item.row for item in scored]
+    view = None
+    if Path(params.store.path).exists():
+        view = view_of_store(rows, FlowStore(params.store.path), read.edges)
+    else:
+        notes.append(f"{params.store.path}: no flow store; untrained.* and where.* are left out")
+    metrics = evaluate_rows(scored, view, read.thresholds, read.peaks, params.evaluation.bootstrap)
+    metrics["decode"] = decode_section(read.peaks, read.edges)
+    metrics["data"] = data_section(rows, params.evaluation.split)
+    for line in (note, *notes):
+        click.echo(line, err=True)
     return metrics
 
 
@@ -74,34 +104,19 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
         known = ", ".join(r.row_id for r in rows[:10])
         raise UserError(f"no row {row_id!r} in the {params.evaluation.split} split; rows there: {known} ...")
     (item,) = score_rows([row], store, Scorer(model, trained, device), quiet=True)
-    curve = _curve(item, document["thresholds"]["peaks"], trained.peaks)
+    curve = score_curve(item, document["thresholds"]["peaks"], trained.peaks)
     surest = sorted(curve.hits, key=lambda t: -curve.score[t])[:2]
     moments = []
     for frame in sorted(surest):
-        # the change of velocity at frame t is a+ of the frame before and a- of the frame after
         before, after = max(0, frame - 1), min(row.n_frames - 1, frame + 1)
         window = store.read(row_id, before, after + 1)
-        inflection = np.stack((window.inflection[0, FORWARD], window.inflection[-1, BACKWARD]))
         moments.append(
             Moment(
                 frame,
                 window.frames[frame - before].transpose(1, 2, 0),
                 decode(window.velocity[frame - before], store.coding),
-                decode(inflection, store.coding),
+                decode(inflection_at(window, frame - before), store.coding),
                 item.scores.localization[frame],
             )
         )
     save_prediction(curve, moments, out)
-
-
-def _curve(item: ScoredRow, threshold: float, peaks: PeaksParams) -> Curve:
-    probability = item.scores.probability
-    hits = peaks_above(probability, threshold, peaks)
-    return Curve(
-        title=f"{item.row.row_id} ({item.row.class_name})",
-        score=smoothed(probability, peaks.smoothing_frames),
-        threshold=threshold,
-        hits=hits.tolist(),
-        labels=item.row.hits,
-        fps=float(item.row.fps),
-    )

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline.atomic import written_beside
 from pipeline.kinematics import BACKWARD, FORWARD
+from ta2net.hits.evaluation import ScoredRow
+from ta2net.hits.peaks import smoothed
+from ta2net.params import PeaksParams
 
 mpl.use("Agg")
 
@@ -39,6 +42,18 @@ class Curve:
     hits: Sequence[int]
     labels: Sequence[int]
     fps: float
+
+
+def score_curve(item: ScoredRow, threshold: float, peaks: PeaksParams) -> Curve:
+    """The curve of one scored row with its labels and the hits that ``threshold`` gives."""
+    return Curve(
+        title=f"{item.row.row_id} ({item.row.class_name})",
+        score=smoothed(item.scores.probability, peaks.smoothing_frames),
+        threshold=threshold,
+        hits=item.peaks(peaks).above(threshold).frames.tolist(),
+        labels=item.row.hits,
+        fps=float(item.row.fps),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``Hit``: what everything downstream of the network speaks, and the three files a prediction run keeps."""
+"""``Hit``: what everything downstream of the network speaks, and hits.csv and candidates.csv."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.atomic import write_text
-from ta2net.hits.peaks import Frames
+from ta2net.hits.decoding import Peaks
 from ta2net.hits.scoring import Scores
+from ta2net.hits.where import peak_place
 
 HIGH_RECALL_SCORE = 0.01
 """Candidates down to this probability are kept, so that another threshold needs no model."""
@@ -40,20 +41,11 @@ class Hit:
     y_fraction: float
 
 
-def place(localization: NDArray[np.float32]) -> tuple[float, float]:
-    """(x, y) fractions of the strongest cell of one map (h, w)."""
-    height, width = localization.shape
-    y, x = divmod(int(localization.argmax()), width)
-    return (x + 0.5) / width, (y + 0.5) / height
-
-
-def hits_at(
-    row_id: str, frames: Frames, probability: NDArray[np.float64], time_s: NDArray[np.float64], scores: Scores
-) -> list[Hit]:
-    """Hits at ``frames`` with their ``probability`` (same length), times and places."""
+def hits_at(row_id: str, peaks: Peaks, time_s: NDArray[np.float64], scores: Scores) -> list[Hit]:
+    """A row's peaks with their times, (n,) per frame of the row, and places."""
     return [
-        Hit(row_id, int(t), float(time_s[t]), float(p), *place(scores.localization[t]))
-        for t, p in zip(frames, probability, strict=True)
+        Hit(row_id, int(t), float(time_s[t]), float(p), *peak_place(scores.localization[t]))
+        for t, p in zip(peaks.frames, peaks.heights, strict=True)
     ]
 
 
@@ -66,18 +58,4 @@ def write_hits(hits: Iterable[Hit], path: str | Path) -> None:
         record = asdict(hit)
         record |= {key: round(value, 6) for key, value in record.items() if isinstance(value, float)}
         writer.writerow(record)
-    write_text(path, text.getvalue())
-
-
-def write_scores(rows: Iterable[tuple[str, NDArray[np.float64], Scores]], path: str | Path) -> None:
-    """Raw scores as CSV: ``row_id,frame,time_s,probability``; frames without a score are left out.
-
-    rows: (row id, presentation times (n,), scores).
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row_id", "frame", "time_s", "probability"])
-    for row_id, time_s, scores in rows:
-        for frame in np.flatnonzero(np.isfinite(scores.probability)):
-            writer.writerow([row_id, frame, round(time_s[frame], 6), round(scores.probability[frame], 6)])
     write_text(path, text.getvalue())

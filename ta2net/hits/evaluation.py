@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,25 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.atomic import write_json, write_text
+from pipeline.atomic import write_text
 from pipeline.catalog import Row
-from pipeline.errors import UserError
-from pipeline.store import FlowStore
-from ta2net.hits.document import HIGH_RECALL_SCORE, Hit, hits_at, write_hits, write_scores
-from ta2net.hits.metrics import EVENT_TOLERANCES_FRAMES, Judged, event_metrics, paper_metrics
-from ta2net.hits.peaks import Frames, candidate_peaks, frames_above, peaks_above
-from ta2net.hits.rows import known_part
+from pipeline.store import FlowStore, Window
+from ta2net.hits.decoding import Peaks, row_peaks
+from ta2net.hits.document import HIGH_RECALL_SCORE, Hit, hits_at, write_hits
+from ta2net.hits.metrics import Judged, paper_quotients
+from ta2net.hits.peaks import Frames, frames_above
+from ta2net.hits.rows import known_hits
+from ta2net.hits.saved import MAPS, SCORES, as_saved, write_maps, write_scores
 from ta2net.hits.scoring import Scorer, Scores
+from ta2net.hits.sections import hit_sections, per_class, per_video_section
 from ta2net.hits.threshold import LabelledScores, best_frame_threshold, best_threshold, operating_points
 from ta2net.hits.untrained import RULES, shown_to_model
-from ta2net.params import Params, PeaksParams
+from ta2net.hits.where import InflectionPlaces, inflection_places, pointed_hits, where_section
+from ta2net.params import PeaksParams
 
-HEADLINES = (
-    *(("event", f"f1_at_{k}") for k in EVENT_TOLERANCES_FRAMES),
-    ("event", "recall_at_2"),
-    ("event", "precision_at_2"),
-    *(("paper", name) for name in ("recall", "precision", "f1", "nme", "pme", "mae", "obo")),
-)
+Edges = Literal["trim", "hold"]
 
 Curves = Sequence[NDArray[np.float64]]
 """One score curve (n,) per row."""
@@ -63,6 +59,23 @@ class ScoredRow:
     time_s: NDArray[np.float64]
     scores: Scores
 
+    def peaks(self, params: PeaksParams) -> Peaks:
+        """Candidate hits of the whole row."""
+        return row_peaks(self.scores.probability, params, self.scores.offset)
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """What the flow store says of rows without a network.
+
+    Attributes:
+        curves: by rule, one score curve per row.
+        places: the inflection's places at labelled hits, one entry per row.
+    """
+
+    curves: dict[str, Curves]
+    places: Sequence[InflectionPlaces]
+
 
 def score_rows(
     rows: Sequence[Row], store: FlowStore, scorer: Scorer, *, quiet: bool = False
@@ -78,19 +91,43 @@ def score_rows(
     ]
 
 
-def rule_curves(rows: Sequence[Row], store: FlowStore, edges: Literal["trim", "hold"]) -> dict[str, Curves]:
+def _row_curves(window: Window, steps_per_px: float, edges: Edges) -> dict[str, NDArray[np.float64]]:
+    """Every rule's curve of one whole row."""
+    return {name: shown_to_model(rule(window, steps_per_px), edges) for name, rule in RULES.items()}
+
+
+def rule_curves(rows: Sequence[Row], store: FlowStore, edges: Edges) -> dict[str, Curves]:
     """The score curves of every untrained rule."""
-    curves: dict[str, list[NDArray[np.float64]]] = {name: [] for name in RULES}
+    found = [_row_curves(store.read(row.row_id, 0, row.n_frames), store.coding.scale, edges) for row in rows]
+    return {name: [curves[name] for curves in found] for name in RULES}
+
+
+def view_of_store(rows: Sequence[Row], store: FlowStore, edges: Edges) -> StoreView:
+    """The rules' curves and the inflection's places; every row is read once."""
+    found, places = [], []
     for row in rows:
         window = store.read(row.row_id, 0, row.n_frames)
-        for name, rule in RULES.items():
-            curves[name].append(shown_to_model(rule(window, store.coding.scale), edges))
-    return dict(curves)
+        found.append(_row_curves(window, store.coding.scale, edges))
+        places.append(inflection_places(row, window, store.attributes(row.row_id).video_size))
+    return StoreView({name: [curves[name] for curves in found] for name in RULES}, places)
 
 
 def labelled(rows: Sequence[Row], curves: Curves) -> list[LabelledScores]:
-    """Curves with labels, the annotated frames only."""
-    return [LabelledScores(*known_part(row, curve)) for row, curve in zip(rows, curves, strict=True)]
+    """Curves with the labels on annotated frames."""
+    return [
+        LabelledScores(curve, known_hits(row), row.annotated_until)
+        for row, curve in zip(rows, curves, strict=True)
+    ]
+
+
+def labelled_scores(scored: Sequence[ScoredRow]) -> list[LabelledScores]:
+    """What the network says of rows, with the labels on annotated frames."""
+    return [
+        LabelledScores(
+            item.scores.probability, known_hits(item.row), item.row.annotated_until, item.scores.offset
+        )
+        for item in scored
+    ]
 
 
 def rule_thresholds(rows: Sequence[Row], curves: dict[str, Curves], peaks: PeaksParams) -> dict[str, float]:
@@ -107,92 +144,82 @@ def network_thresholds(validation: Sequence[LabelledScores], peaks: PeaksParams)
 
 
 def evaluate_rows(
-    scored: Sequence[ScoredRow], untrained: dict[str, Curves], thresholds: Thresholds, peaks: PeaksParams
+    scored: Sequence[ScoredRow],
+    view: StoreView | None,
+    thresholds: Mapping[str, float],
+    peaks: PeaksParams,
+    bootstrap: int,
 ) -> dict[str, Any]:
-    """The metrics document: network (``paper``, ``paper_frames``, ``event``) and ``untrained`` rules."""
+    """The metrics document of scored rows.
+
+    Always ``paper``, ``reference_code``, ``event``, ``counting``, ``per_class``, ``thresholds``;
+    ``paper_frames`` with a threshold for frames, ``where`` with a view of the store, ``untrained`` with both
+    that view and the rules' thresholds (else it is empty).
+
+    Args:
+        thresholds: by the names of ``Thresholds``; at least ``peaks``.
+        bootstrap: resamplings behind every interval.
+    """
     rows = [item.row for item in scored]
-    network = labelled(rows, [item.scores.probability for item in scored])
-    by_peaks = judged(network, lambda s: peaks_above(s, thresholds.peaks, peaks))
-    by_frames = judged(network, lambda s: frames_above(s, thresholds.frames))
-    document: dict[str, Any] = {
-        "paper": paper_metrics(by_peaks),
-        "paper_frames": paper_metrics(by_frames),
-        "event": event_metrics(by_peaks),
-        "untrained": {},
-        "thresholds": asdict(thresholds),
-    }
-    for name in RULES:
-        threshold = getattr(thresholds, name)
-        videos = judged(labelled(rows, untrained[name]), partial(_peaks, threshold=threshold, params=peaks))
-        document["untrained"][name] = {"paper": paper_metrics(videos), "event": event_metrics(videos)}
+    network = labelled_scores(scored)
+
+    def judged(decode: Callable[[LabelledScores], Frames], videos: Sequence[LabelledScores]) -> list[Judged]:
+        return [
+            Judged(decode(video), np.array(video.labels, np.int64), item.time_s, item.row.class_name)
+            for video, item in zip(videos, scored, strict=True)
+        ]
+
+    def by_peaks(videos: Sequence[LabelledScores], threshold: float) -> tuple[list[Judged], dict[str, Any]]:
+        found = judged(lambda video: video.peaks(peaks).above(threshold).frames, videos)
+        return found, hit_sections(found, [video.peaks(peaks) for video in videos], bootstrap)
+
+    hits, document = by_peaks(network, thresholds["peaks"])
+    if "frames" in thresholds:
+        by_frames = judged(lambda video: frames_above(video.known_scores, thresholds["frames"]), network)
+        document["paper_frames"] = per_video_section(paper_quotients(by_frames), bootstrap)
+    document["per_class"] = per_class(hits)
+    document["untrained"] = {}
+    if view is not None:
+        pointed = [
+            pointed_hits(item.row, as_saved(item.scores.localization), places)
+            for item, places in zip(scored, view.places, strict=True)
+        ]
+        document["where"] = where_section(pointed, bootstrap)
+        for name in (rule for rule in RULES if rule in thresholds):
+            _, sections = by_peaks(labelled(rows, view.curves[name]), thresholds[name])
+            document["untrained"][name] = sections
+    document["thresholds"] = dict(thresholds)
     return document
 
 
-def judged(videos: Sequence[LabelledScores], decode: Callable[[NDArray[np.float64]], Frames]) -> list[Judged]:
-    """Predicted and labelled frames of every video."""
-    return [Judged(decode(video.scores), np.array(video.labels, np.int64)) for video in videos]
+def data_section(rows: Sequence[Row], split: str) -> dict[str, Any]:
+    """What was evaluated: ``split``, and how many rows, frames and labels."""
+    return {
+        "split": split,
+        "rows": len(rows),
+        "frames": sum(row.n_frames for row in rows),
+        "labels": sum(len(row.hits) for row in rows),
+    }
 
 
-def _peaks(scores: NDArray[np.float64], threshold: float, params: PeaksParams) -> Frames:
-    return peaks_above(scores, threshold, params)
-
-
-def write_evaluation(
-    scored: Sequence[ScoredRow], metrics: dict[str, Any], threshold: float, params: Params
+def write_predictions(
+    scored: Sequence[ScoredRow], threshold: float, peaks: PeaksParams, folder: Path
 ) -> None:
-    """Write metrics.json, hits above ``threshold``, candidates, scores and the precision-recall curve."""
-    folder = Path(params.evaluation.dir)
-    write_hits(hits_above(scored, threshold, params.peaks), folder / "hits.csv")
-    write_hits(hits_above(scored, HIGH_RECALL_SCORE, params.peaks), folder / "candidates.csv")
-    write_scores(((item.row.row_id, item.time_s, item.scores) for item in scored), folder / "scores.csv")
-    videos = labelled([item.row for item in scored], [item.scores.probability for item in scored])
+    """Write hits above ``threshold``, candidates, scores, maps and the precision-recall curve."""
+    write_hits(hits_above(scored, threshold, peaks), folder / "hits.csv")
+    write_hits(hits_above(scored, HIGH_RECALL_SCORE, peaks), folder / "candidates.csv")
+    write_scores(((item.row.row_id, item.time_s, item.scores) for item in scored), folder / SCORES)
+    write_maps(((item.row.row_id, item.scores.localization) for item in scored), folder / MAPS)
+    videos = labelled_scores(scored)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["recall", "precision", "f1", "threshold"])
-    for point in operating_points(videos, params.peaks):
+    for point in operating_points(videos, peaks):
         writer.writerow([f"{x:.6f}" for x in (point.recall, point.precision, point.f1, point.threshold)])
     write_text(folder / "precision_recall.csv", text.getvalue())
-    write_json(params.evaluation.metrics, metrics)
 
 
 def hits_above(scored: Sequence[ScoredRow], threshold: float, peaks: PeaksParams) -> Iterable[Hit]:
     """The hits of every row whose smoothed probability reaches ``threshold``."""
     for item in scored:
-        frames, heights = candidate_peaks(item.scores.probability, peaks)
-        kept = heights >= threshold
-        yield from hits_at(item.row.row_id, frames[kept], heights[kept], item.time_s, item.scores)
-
-
-def read_metrics(path: str | Path) -> dict[str, Any]:
-    """Read a metrics.json.
-
-    Raises:
-        UserError: the file is missing or was not written by an evaluation.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise UserError(f"{file}: no metrics here; run `make repro` (or `ta2net evaluate`) first")
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        if not {"paper", "event", "untrained", "data"} <= set(document):
-            raise UserError(f"{file}: not written by an evaluation of this program")
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{file}: not a metrics file ({error})") from error
-    return dict(document)
-
-
-def summary(metrics: dict[str, Any]) -> str:
-    """The headline figures as a small table: the network and the two rules side by side."""
-    columns = {
-        "TA2Net": metrics,
-        "motion energy": metrics["untrained"]["motion_energy"],
-        "inflection peak": metrics["untrained"]["inflection_peak"],
-    }
-    lines = [f"{'':<20}" + "".join(f"{name:>17}" for name in columns)]
-    for section, name in HEADLINES:
-        values = [document[section][name] for document in columns.values()]
-        shown = "".join(f"{'-' if value is None else format(value, '.3f'):>17}" for value in values)
-        lines.append(f"{section + '.' + name:<20}" + shown)
-    data = metrics["data"]
-    lines.append(f"{data['rows']} {data['split']} rows, {data['labels']} labelled of {data['frames']} frames")
-    return "\n".join(lines)
+        yield from hits_at(item.row.row_id, item.peaks(peaks).above(threshold), item.time_s, item.scores)

@@ -52,3 +52,48 @@ def peaks_above(scores: Scores, threshold: float, params: PeaksParams) -> Frames
 def frames_above(scores: Scores, threshold: float) -> Frames:
     """Every frame whose own score reaches ``threshold``, as the paper reads its output ``O_t``."""
     return np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) >= threshold).astype(np.int64)
+
+
+def displaced(
+    frames: Frames, heights: Scores, offset: Scores, n_frames: int, cut_frames: int
+) -> tuple[Frames, Scores]:
+    """Peaks moved to where the offset head says the hit is.
+
+    A peak at frame t goes to ``t + round(offset[t])``, at most ``cut_frames`` away, and never off the frames
+    that have an offset. Of peaks that meet, one stays: its height is the largest of theirs.
+
+    Args:
+        frames, heights: of the peaks, as ``candidate_peaks`` gives them.
+        offset: (n,) signed distance to the nearest hit in frames, NaN where a frame has none.
+        n_frames: frames from here on are off limits.
+        cut_frames: the distance the head was trained up to (``loss.cut_frames``).
+
+    Returns:
+        Frame numbers, ascending, and the height of each.
+
+    Raises:
+        ValueError: a peak lies on a frame without an offset.
+    """
+    if not len(frames):
+        return frames, heights
+    step = offset[frames]
+    if not np.isfinite(step).all():
+        raise ValueError(f"no offset at peaks {frames[~np.isfinite(step)].tolist()}")
+    shown = np.flatnonzero(np.isfinite(offset[:n_frames]))
+    # rounding the step, not the sum: a half goes the same way at every frame
+    moved = frames + np.rint(np.clip(step, -cut_frames, cut_frames)).astype(np.int64)
+    unique, place = np.unique(np.clip(moved, shown[0], shown[-1]), return_inverse=True)
+    highest = np.full(len(unique), -np.inf)
+    np.maximum.at(highest, place, heights)
+    return unique.astype(np.int64), highest
+
+
+def spaced(frames: Frames, heights: Scores, min_distance: int) -> tuple[Frames, Scores]:
+    """Peaks at least ``min_distance`` frames apart: the highest stays, of equals the earlier."""
+    kept = np.ones(len(frames), bool)
+    for index in np.argsort(-heights, kind="stable"):
+        if kept[index]:
+            near = np.abs(frames - frames[index]) < min_distance
+            near[index] = False
+            kept &= ~near
+    return frames[kept], heights[kept]

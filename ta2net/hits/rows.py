@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.catalog import Catalog, Row, Split
 from pipeline.errors import UserError
@@ -36,7 +34,6 @@ def stored_rows(catalog: Catalog, store: FlowStore, split: Split) -> tuple[Row, 
     return rows
 
 
-def known_part(row: Row, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[int, ...]]:
-    """Scores and labels of the annotated frames: what lies beyond is unknown, not silent."""
-    end = row.annotated_until
-    return scores[:end], tuple(hit for hit in row.hits if hit < end)
+def known_hits(row: Row) -> tuple[int, ...]:
+    """Labels on annotated frames: what lies beyond is unknown, not silent."""
+    return tuple(hit for hit in row.hits if hit < row.annotated_until)

@@ -27,10 +27,13 @@ class Scores:
     Attributes:
         probability: float64 (n,), NaN for frames the network was not shown (``kinematics.edges: trim``).
         localization: float32 (n, h, w) in (0, 1); NaN likewise.
+        offset: float64 (n,), signed distance to the nearest hit in frames, NaN likewise; None for a network
+            without an offset head.
     """
 
     probability: NDArray[np.float64]
     localization: NDArray[np.float32]
+    offset: NDArray[np.float64] | None = None
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -49,7 +52,8 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 class Scorer:
     """Scores videos of any length with a trained network, a batch of windows at a time.
 
-    A frame that several windows show gets the mean of what they say.
+    A frame that several windows show gets the mean of what they say; with ``infer.flip_average`` every window
+    is also shown mirrored, and counts twice.
     """
 
     def __init__(self, model: TA2Net, params: Params, device: torch.device) -> None:
@@ -59,29 +63,50 @@ class Scorer:
     def __call__(self, read: Read, n_frames: int, steps_per_px: float) -> Scores:
         """Score one video of ``n_frames`` frames; stored fields are px times ``steps_per_px``."""
         self.model.eval()
-        total = np.zeros(n_frames)
+        sums: dict[str, NDArray[np.floating]] = {}
         support = np.zeros(n_frames)
-        maps: NDArray[np.float32] | None = None
         for spans, frames, velocity, inflection, valid in self._batches(read, n_frames):
-            with autocast(self.device, self.params.train.precision):
-                output = self.model(
-                    frames.to(self.device),
-                    velocity.to(self.device).float() / steps_per_px,
-                    inflection.to(self.device).float() / steps_per_px,
-                    valid.to(self.device),
-                )
-            probability = output.probability.double().cpu().numpy()
-            localization = output.localization.float().cpu().numpy()
-            if maps is None:
-                maps = np.zeros((n_frames, *localization.shape[2:]), np.float32)
-            for index, (start, stop) in enumerate(spans):
-                total[start:stop] += probability[index, : stop - start]
-                maps[start:stop] += localization[index, : stop - start]
+            said = self._said(
+                frames.to(self.device),
+                velocity.to(self.device).float() / steps_per_px,
+                inflection.to(self.device).float() / steps_per_px,
+                valid.to(self.device),
+            )
+            for name, values in said.items():
+                total = sums.setdefault(name, np.zeros((n_frames, *values.shape[2:]), values.dtype))
+                for value, (start, stop) in zip(values, spans, strict=True):
+                    total[start:stop] += value[: stop - start]
+            for start, stop in spans:
                 support[start:stop] += 1
-        if maps is None:
+        if not sums:
             raise ValueError("a video without frames cannot be scored")
         with np.errstate(invalid="ignore"):
-            return Scores(total / support, (maps / support[:, None, None]).astype(np.float32))
+            offset = sums["offset"] / support if "offset" in sums else None
+            maps = (sums["localization"] / support[:, None, None]).astype(np.float32)
+            return Scores(sums["probability"] / support, maps, offset)
+
+    def _said(
+        self, frames: Tensor, velocity: Tensor, inflection: Tensor, valid: Tensor
+    ) -> dict[str, NDArray[np.floating]]:
+        """Probability (B, T), localisation (B, T, h, w) and, if the network has it, offset (B, T)."""
+        said = self._forward(frames, velocity, inflection, valid)
+        if self.params.infer.flip_average:
+            fields = mirrored_field(velocity), mirrored_field(inflection)
+            other = self._forward(frames.flip(-1), *fields, valid)
+            other["localization"] = other["localization"].flip(-1)
+            said = {name: (value + other[name]) / 2 for name, value in said.items()}
+        return {name: value.cpu().numpy() for name, value in said.items()}
+
+    def _forward(
+        self, frames: Tensor, velocity: Tensor, inflection: Tensor, valid: Tensor
+    ) -> dict[str, Tensor]:
+        """One pass through the network, branches averaged."""
+        with autocast(self.device, self.params.train.precision):
+            output = self.model(frames, velocity, inflection, valid)
+        said = {"probability": output.probability.double(), "localization": output.localization.float()}
+        if output.offsets:
+            said["offset"] = torch.stack([offset.double() for offset in output.offsets]).mean(dim=0)
+        return said
 
     def _batches(
         self, read: Read, n_frames: int
@@ -102,6 +127,11 @@ class Scorer:
                 _stacked([x.inflection for x in shown], window),
                 valid,
             )
+
+
+def mirrored_field(field: Tensor) -> Tensor:
+    """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
+    return field.flip(-1) * field.new_tensor([-1, 1])[:, None, None]
 
 
 def _stacked(arrays: list[NDArray[np.generic]], length: int) -> Tensor:

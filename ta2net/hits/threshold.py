@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.matching import match, merged_events
 from ta2net.hits.metrics import Judged, paper_metrics, scored
-from ta2net.hits.peaks import Scores, candidate_peaks, frames_above
+from ta2net.hits.peaks import Scores, frames_above
 from ta2net.params import PeaksParams
 
 MAX_THRESHOLDS = 200
@@ -19,10 +20,28 @@ TOLERANCE_FRAMES = 2
 
 @dataclass(frozen=True)
 class LabelledScores:
-    """One video's scores (n,) and labelled frames."""
+    """One video's scores (n,) and labelled frames.
+
+    Attributes:
+        annotated_until: frames from here on are unknown: a hit there is neither right nor wrong. None: all
+            frames are annotated.
+        offset: (n,) signed frames to the nearest hit, see ``row_peaks``.
+    """
 
     scores: Scores
     labels: Sequence[int]
+    annotated_until: int | None = None
+    offset: Scores | None = None
+
+    @property
+    def known_scores(self) -> Scores:
+        """The scores of the annotated frames."""
+        return self.scores[: self.annotated_until]
+
+    def peaks(self, params: PeaksParams) -> Peaks:
+        """Candidate hits on annotated frames: those of the whole row, less those beyond."""
+        peaks = row_peaks(self.scores, params, self.offset)
+        return peaks if self.annotated_until is None else peaks.before(self.annotated_until)
 
 
 @dataclass(frozen=True)
@@ -40,9 +59,9 @@ def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> l
 
     Frames without a score (NaN) count as never predicted. Empty where no video has a peak.
     """
-    peaks = [candidate_peaks(video.scores, params) for video in videos]
+    peaks = [video.peaks(params) for video in videos]
     events = [merged_events(video.labels) for video in videos]
-    heights = np.unique(np.concatenate([h for _, h in peaks])) if peaks else np.empty(0)
+    heights = np.unique(np.concatenate([p.heights for p in peaks])) if peaks else np.empty(0)
     if heights.size > MAX_THRESHOLDS:
         heights = heights[np.linspace(0, heights.size - 1, MAX_THRESHOLDS).round().astype(int)]
     # half-way between two heights: a height itself would leave the weakest hit no margin
@@ -51,8 +70,8 @@ def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> l
     points = []
     for threshold in thresholds:
         matched = predicted = 0
-        for (frames, height), truth in zip(peaks, events, strict=True):
-            kept = frames[height >= threshold]
+        for candidates, truth in zip(peaks, events, strict=True):
+            kept = candidates.above(threshold).frames
             matched += len(match(kept, truth, TOLERANCE_FRAMES)[0])
             predicted += len(kept)
         result = scored(matched, predicted, labelled)
@@ -80,13 +99,16 @@ def best_frame_threshold(videos: Sequence[LabelledScores]) -> float:
     Raises:
         ValueError: no video has a score.
     """
-    pooled = np.concatenate([video.scores[np.isfinite(video.scores)] for video in videos] or [np.empty(0)])
+    pooled = np.concatenate([video.known_scores for video in videos] or [np.empty(0)])
+    pooled = pooled[np.isfinite(pooled)]
     if pooled.size == 0:
         raise ValueError("no threshold can be chosen: no frame has a score")
     # hits are rare: quantiles would spend nearly all thresholds on silent frames
     thresholds = np.linspace(pooled.min(), pooled.max(), FRAME_THRESHOLDS)
     f1 = []
     for threshold in thresholds:
-        judged = [Judged(frames_above(v.scores, threshold), np.asarray(v.labels, np.int64)) for v in videos]
+        judged = [
+            Judged(frames_above(v.known_scores, threshold), np.asarray(v.labels, np.int64)) for v in videos
+        ]
         f1.append(paper_metrics(judged)["f1"])
     return float(thresholds[int(np.argmax(np.array(f1, np.float64)))])

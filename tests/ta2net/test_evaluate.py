@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,12 +17,12 @@ from pipeline.errors import UserError
 from pipeline.store import FlowStore, Window
 from ta2net.cli import main
 from ta2net.deliver.pictures import flow_colours
-from ta2net.evaluate import evaluate, picture
-from ta2net.hits.document import place
-from ta2net.hits.evaluation import read_metrics, summary
-from ta2net.hits.rows import known_part
+from ta2net.evaluate import evaluate, evaluate_scores, picture
+from ta2net.hits.evaluation import labelled
 from ta2net.hits.scoring import window_starts
+from ta2net.hits.summary import read_metrics, summary
 from ta2net.hits.untrained import inflection_magnitude, motion_energy
+from ta2net.hits.where import peak_place
 from ta2net.params import PeaksParams
 from ta2net.training.loop import train
 
@@ -47,6 +48,9 @@ def test_files_and_pictures(toy_params, tmp_path):
     assert max(float(point["f1"]) for point in curve) >= metrics["event"]["f1_at_2"] - 1e-6
     assert [p.name for p in (folder / "curves").iterdir()] == ["eval_0.png"]
     assert summary(read_metrics(toy_params.evaluation.metrics)).splitlines()[0].split()[0] == "TA2Net"
+    assert evaluate_scores(toy_params, folder / "scores.csv") == metrics
+    with np.load(folder / "maps.npz", allow_pickle=False) as maps:
+        assert {maps[row_id].shape[0] for row_id in ("eval_0", "eval_1", "eval_2")} == {40}
 
     picture(toy_params, "eval_1", tmp_path / "p.png")
     image = cv2.imread(str(tmp_path / "p.png"))
@@ -101,16 +105,19 @@ def test_inflection_is_moved_onto_the_frame_of_the_hit():
 def test_frames_nobody_annotated_are_not_judged(toy_params):
     row = read_catalog(toy_params.source.catalog).rows[0]
     end = row.hits[1]
-    short = type(row)(**{**row.__dict__, "annotated_until": end})
-    scores, labels = known_part(short, np.arange(40.0))
-    assert len(scores) == end
-    assert labels == row.hits[:1]
+    short = replace(row, annotated_until=end)
+    curve = np.zeros(40)
+    curve[[end - 4, end + 3]] = 0.9
+    (video,) = labelled([short], [curve])
+    assert video.labels == row.hits[:1]
+    assert video.peaks(PeaksParams(smoothing_frames=0)).above(0.5).frames.tolist() == [end - 4]
+    assert len(video.known_scores) == end
 
 
 def test_places_and_colours_by_hand():
     where = np.zeros((4, 8), np.float32)
     where[1, 6] = 1
-    assert place(where) == (6.5 / 8, 1.5 / 4)
+    assert peak_place(where) == (6.5 / 8, 1.5 / 4)
     right, still = np.array([[[2.0]], [[0.0]]], np.float32), np.zeros((2, 1, 1), np.float32)
     np.testing.assert_allclose(flow_colours(right, 2.0)[0, 0], [1, 0, 0])
     np.testing.assert_allclose(flow_colours(still, 2.0)[0, 0], [0, 0, 0])

@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ta2net.hits.peaks import candidate_peaks, frames_above, peaks_above, smoothed
+from ta2net.hits.decoding import row_peaks
+from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, peaks_above, smoothed, spaced
 from ta2net.hits.threshold import LabelledScores, best_frame_threshold, best_threshold, operating_points
 from ta2net.params import PeaksParams
 
@@ -69,3 +70,100 @@ def test_recall_falls_as_the_threshold_rises():
 def test_no_score_at_all_is_an_error():
     with pytest.raises(ValueError, match="no frame has a score"):
         best_threshold([LabelledScores(np.full(5, nan), [2])], SHARP)
+
+
+def moved(frames, heights, offset, n_frames, cut_frames=3):
+    found = displaced(np.array(frames, np.int64), np.array(heights, float), offset, n_frames, cut_frames)
+    return [x.tolist() for x in found]
+
+
+def test_displaced_by_hand():
+    offset = np.zeros(20)
+    offset[[0, 4, 9, 11, 19]] = [-2.0, 1.4, 0.6, -0.7, 5.0]
+    # off the start, one on, two that meet, off the end
+    assert moved([0, 4, 9, 11, 19], [0.1, 0.2, 0.3, 0.9, 0.5], offset, 20) == [
+        [0, 5, 10, 19],
+        [0.1, 0.2, 0.9, 0.5],
+    ]
+    offset[4] = 100.0
+    assert moved([4], [0.2], offset, 20, cut_frames=3) == [[7], [0.2]]
+    assert moved([4], [0.2], offset, 6, cut_frames=3) == [[5], [0.2]]
+    assert moved([], [], offset, 20) == [[], []]
+
+
+def test_half_a_frame_goes_the_same_way_everywhere():
+    for step, expected in ((0.5, 0), (-0.5, 0), (1.5, 2), (-1.5, -2)):
+        offset = np.full(20, step)
+        assert moved([7, 12], [0.4, 0.8], offset, 20)[0] == [7 + expected, 12 + expected]
+
+
+def test_two_peaks_may_pass_each_other():
+    offset = np.array([0.0, 2.0, 0.0, -2.0, 0.0])
+    assert moved([1, 3], [0.4, 0.8], offset, 5) == [[1, 3], [0.8, 0.4]]
+
+
+def test_a_peak_never_moves_where_there_is_no_score():
+    offset = np.array([nan, nan, -2.0, 0.0, 3.0, nan, nan])
+    assert moved([2, 4], [0.4, 0.8], offset, 7) == [[2, 4], [0.4, 0.8]]
+    with pytest.raises(ValueError, match=r"no offset at peaks \[1\]"):
+        moved([1, 3], [0.4, 0.8], offset, 7)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(-6, 6)), min_size=1, max_size=30),
+    st.integers(0, 4),
+    st.integers(1, 5),
+)
+@settings(deadline=None)
+def test_displaced_is_the_literal_one(values, cut, every):
+    offset = np.array([x for _, x in values])
+    frames = list(range(0, len(values), every))
+    heights = [values[t][0] for t in frames]
+    expected: dict[int, float] = {}
+    for t, height in zip(frames, heights, strict=True):
+        step = round(min(max(offset[t], -cut), cut))
+        place = min(max(t + step, 0), len(values) - 1)
+        expected[place] = max(height, expected.get(place, 0.0))
+    assert moved(frames, heights, offset, len(values), cut) == [
+        sorted(expected),
+        [expected[t] for t in sorted(expected)],
+    ]
+    assert moved(frames, heights, np.zeros(len(values)), len(values), cut) == [frames, heights]
+    # played backwards, everything is where it was, seen from the end
+    last = len(values) - 1
+    back = moved([last - t for t in reversed(frames)], heights[::-1], -offset[::-1], len(values), cut)
+    assert back == [
+        [last - t for t in sorted(expected, reverse=True)],
+        [expected[t] for t in sorted(expected)][::-1],
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.floats(0, 1)), max_size=12, unique_by=lambda p: p[0]),
+    st.integers(1, 5),
+)
+def test_spaced_peaks_are_apart_and_only_lose_to_higher_ones(peaks, distance):
+    peaks.sort()
+    frames = np.array([frame for frame, _ in peaks], np.int64)
+    heights = np.array([height for _, height in peaks])
+    kept, kept_heights = spaced(frames, heights, distance)
+    assert (np.diff(kept) >= distance).all()
+    for frame, height in peaks:
+        if frame not in kept:
+            near = np.abs(kept - frame) < distance
+            assert kept_heights[near].max() >= height
+
+
+def test_a_row_with_offsets_has_its_peaks_moved_and_spaced():
+    """Peaks at 10 and 15; both say the hit is at 12 or 13, so one is left, as high as the higher one."""
+    scores = np.zeros(30)
+    scores[[10, 15]] = [0.6, 0.9]
+    offset = np.zeros(30)
+    offset[[10, 15]] = [2.4, -2.0]
+    params = PeaksParams(smoothing_frames=0.0)
+    assert row_peaks(scores, params).above(0.5).frames.tolist() == [10, 15]
+    moved = row_peaks(scores, params, offset).above(0.5)
+    assert moved.frames.tolist() == [13]
+    assert moved.heights.tolist() == [0.9]
+    near = row_peaks(scores, params.model_copy(update={"max_offset_frames": 1}), offset).above(0.5)
+    assert near.frames.tolist() == [11, 14]
