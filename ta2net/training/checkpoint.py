@@ -103,13 +103,19 @@ def load_module(module: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def write_model(
-    path: Path, model: TA2Net, params: Params, thresholds: dict[str, float], validation: dict[str, float]
+    path: Path,
+    model: TA2Net,
+    params: Params,
+    thresholds: dict[str, float],
+    validation: dict[str, float],
+    provenance: dict[str, Any],
 ) -> None:
-    """Write a network with all that is needed to use it: its params and its thresholds."""
+    """Write a network with all that is needed to use it (params, thresholds) and to know where it is from."""
     document = {
         "params": params.model_dump(mode="json"),
         "thresholds": thresholds,
         "validation": validation,
+        "provenance": provenance,
     }
     write(path, with_prefix(model.state_dict().items(), "model"), document)
 

@@ -9,42 +9,17 @@ from dataclasses import dataclass, fields
 from threading import Lock
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.catalog import Row
 from pipeline.kinematics import valid_range
 from pipeline.store import FlowStore, Window
 from ta2net.params import Params
-from ta2net.training.targets import hard_labels, soft_labels
+from ta2net.training.augmentation import ColourJitter, Mixup, mirrored, swapped
+from ta2net.training.batch import Batch, collated
+from ta2net.training.targets import hard_labels, offset_labels, reversed_hits, soft_labels
 
 BATCHES_AHEAD = 3
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips as the network and the objective take them.
-
-    Attributes:
-        frames: uint8 (B, T, 3, H, W).
-        velocity, inflection: as stored (B, T, 2, 2, H, W); divide by ``steps_per_px`` for px.
-        soft, hard: float32 (B, T) labels.
-        valid: (B, T) bool, False for padding.
-        known: (B, T) bool, False for padding and for frames nobody annotated.
-    """
-
-    frames: Tensor
-    velocity: Tensor
-    inflection: Tensor
-    soft: Tensor
-    hard: Tensor
-    valid: Tensor
-    known: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on ``device``."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -82,6 +57,23 @@ class ClipPlan:
             order = np.random.default_rng((seed, 0, epoch)).permutation(len(self.rows))
             chosen.append(self._clip(self.rows[order[place]], rng))
         return chosen
+
+    def jitters(self, step: int) -> list[ColourJitter] | None:
+        """The change of colour of each clip of one step; None when ``clips.jitter`` is 0."""
+        clips = self.params.clips
+        if clips.jitter == 0:
+            return None
+        # numbers of their own: the clips stay those of a run without the extra
+        rng = np.random.default_rng((self.params.train.seed, 2, step))
+        return [ColourJitter.drawn(rng, clips.jitter) for _ in range(clips.batch)]
+
+    def mixup(self, step: int) -> Mixup | None:
+        """How the clips of one step are blended; None when ``clips.mixup`` is 0."""
+        clips = self.params.clips
+        if clips.mixup == 0:
+            return None
+        rng = np.random.default_rng((self.params.train.seed, 3, step))
+        return Mixup.drawn(rng, clips.batch, clips.mixup)
 
     def _clip(self, row: Row, rng: np.random.Generator) -> Clip:
         """A window that holds at least one hit of the row, if the row has any."""
@@ -150,7 +142,13 @@ class ClipLoader:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        return collated([self._load(clip) for clip in self.plan.clips(step)])
+        clips = [self._load(clip) for clip in self.plan.clips(step)]
+        jitters = self.plan.jitters(step)
+        if jitters is not None:
+            for clip, jitter in zip(clips, jitters, strict=True):
+                clip["frames"] = jitter(clip["frames"])
+        batch, mixup = collated(clips), self.plan.mixup(step)
+        return batch if mixup is None else mixup(batch)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps ``[first_step, last_step)``."""
@@ -164,41 +162,36 @@ class ClipLoader:
                 yield ahead.popleft().result()
 
     def _load(self, clip: Clip) -> dict[str, NDArray[np.generic]]:
-        row, loss, length = clip.row, self.params.loss, self.params.clips.frames
-        window = self.cache.read(row, clip.start, clip.stop)
-        span = slice(clip.start, clip.stop)
+        """The fields of ``Batch`` for one clip, without the first axis."""
+        length = self.params.clips.frames
+        window = self.cache.read(clip.row, clip.start, clip.stop)
         frames, velocity, inflection = window.frames, window.velocity, window.inflection
         if clip.flipped:
             frames, velocity, inflection = frames[..., ::-1], mirrored(velocity), mirrored(inflection)
-        soft = soft_labels(row.hits, row.n_frames, loss.sigma_frames, loss.cut_frames)
-        pictures = {"frames": frames, "velocity": velocity, "inflection": inflection}
-        labels = {
-            "soft": soft[span],
-            "hard": hard_labels(row.hits, row.n_frames)[span],
-            "valid": np.ones(clip.stop - clip.start, bool),
-            "known": np.arange(clip.start, clip.stop) < row.annotated_until,
-        }
         if clip.backwards:
-            pictures = {
-                "frames": frames[::-1],
-                "velocity": swapped(velocity),
-                "inflection": swapped(inflection),
-            }
-            labels = {name: value[::-1] for name, value in labels.items()}
+            frames, velocity, inflection = frames[::-1], swapped(velocity), swapped(inflection)
+        pictures = {"frames": frames, "velocity": velocity, "inflection": inflection}
         return {
             **{name: padded(value, length, repeat=True) for name, value in pictures.items()},
-            **{name: padded(value, length, repeat=False) for name, value in labels.items()},
+            **{name: padded(value, length, repeat=False) for name, value in self._labels(clip).items()},
         }
 
-
-def mirrored(field: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
-    return field[..., ::-1] * np.array([-1, 1], field.dtype)[:, None, None]
-
-
-def swapped(field: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A field (n, direction, 2, H, W) of a clip played backwards: forward and backward change places."""
-    return field[::-1, ::-1]
+    def _labels(self, clip: Clip) -> dict[str, NDArray[np.generic]]:
+        """Labels and masks of the frames of one clip, in the order in which they are shown."""
+        row, loss = clip.row, self.params.loss
+        hits, span = row.hits, slice(clip.start, clip.stop)
+        known = np.arange(row.n_frames) < row.annotated_until
+        if clip.backwards:
+            hits = reversed_hits(hits, row.n_frames)
+            span = slice(row.n_frames - clip.stop, row.n_frames - clip.start)
+            known = known[::-1]
+        return {
+            "soft": soft_labels(hits, row.n_frames, loss.sigma_frames, loss.cut_frames)[span],
+            "hard": hard_labels(hits, row.n_frames, loss.dilation_frames)[span],
+            "offset": offset_labels(hits, row.n_frames)[span],
+            "valid": np.ones(clip.stop - clip.start, bool),
+            "known": known[span],
+        }
 
 
 def padded(array: NDArray[np.generic], length: int, *, repeat: bool) -> NDArray[np.generic]:
@@ -212,10 +205,3 @@ def padded(array: NDArray[np.generic], length: int, *, repeat: bool) -> NDArray[
         else np.zeros((missing, *array.shape[1:]), array.dtype)
     )
     return np.concatenate((array, tail))
-
-
-def collated(clips: list[dict[str, NDArray[np.generic]]]) -> Batch:
-    """Clips of one length as one batch of tensors."""
-    return Batch(
-        **{f.name: torch.from_numpy(np.stack([clip[f.name] for clip in clips])) for f in fields(Batch)}
-    )

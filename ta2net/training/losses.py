@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ta2net.model.ta2net import Output
 from ta2net.params import ContrastParams, LossParams
+from ta2net.training.batch import Batch
 
 COSINE_FLOOR = 5e-4
 """Cosines are clamped to [floor, 1 - floor] before the logarithm."""
@@ -17,52 +18,72 @@ COSINE_FLOOR = 5e-4
 
 @dataclass(frozen=True)
 class Losses:
-    """The total (Eq. 14) and its unweighted terms, as scalars on the device."""
+    """The total (Eq. 14) and its unweighted terms, as scalars on the device.
+
+    ``offset`` is 0 for a network without an offset head.
+    """
 
     total: Tensor
     action: Tensor
     contrast: Tensor
     smoothness: Tensor
+    offset: Tensor
 
 
-def objective(
-    output: Output,
-    soft: Tensor,
-    hard: Tensor,
-    valid: Tensor,
-    known: Tensor,
-    loss: LossParams,
-    contrast: ContrastParams,
-) -> Losses:
-    """Eq. 14: ``action L_action + contrast L_cont + smoothness L_temp``.
+def objective(output: Output, batch: Batch, loss: LossParams, contrast: ContrastParams) -> Losses:
+    """Eq. 14: ``action L_action + contrast L_cont + smoothness L_temp``, and the offset head's term.
+
+    All terms are computed in float32, whatever the type of the output.
 
     Args:
-        output: of the network for a batch.
-        soft, hard: (B, T) labels in [0, 1] and in {0, 1}.
-        valid: (B, T) bool, False for padded frames.
-        known: (B, T) bool, False for padded frames and for frames nobody annotated.
+        output: of the network for ``batch``.
+        batch: its labels and masks, on the output's device.
     """
-    per_branch = [action_loss(logits, soft, hard, known, loss) for logits in output.logits]
-    action = torch.stack(per_branch).mean()
+    soft, hard, known, valid = batch.soft, batch.hard, batch.known, batch.valid
+    action = torch.stack([action_loss(logits, soft, hard, known, loss) for logits in output.logits]).mean()
     vectors = capped(torch.stack((output.motion[valid], output.still[valid])), contrast.frames)
     contrastive = contrastive_loss(vectors[0], vectors[1], contrast)
     smoothness = smoothness_loss(output.localization, valid)
     total = loss.action * action + loss.contrast * contrastive + loss.smoothness * smoothness
-    return Losses(total, action.detach(), contrastive.detach(), smoothness.detach())
+    offset = torch.zeros_like(action)
+    if output.offsets:
+        near = known & (batch.offset.abs() <= loss.cut_frames)
+        offset = torch.stack([offset_loss(said, batch.offset, near) for said in output.offsets]).mean()
+        total = total + loss.offset * offset
+    return Losses(total, *(term.detach() for term in (action, contrastive, smoothness, offset)))
 
 
 def action_loss(logits: Tensor, soft: Tensor, hard: Tensor, known: Tensor, params: LossParams) -> Tensor:
-    """Eq. 13: ``ce * CE(soft) + focal * Focal(hard)``, means over the known frames (0 if there are none).
+    """Eq. 13: ``ce * CE(soft) + focal * Focal(hard)``, the weighted mean over the known frames (0 if none).
 
-    logits (B, T, 2); soft, hard (B, T); known (B, T) bool.
+    The focal loss (Lin et al., 2017) is linear in the label: a blended one is a blend of both losses. A frame
+    weighs ``1 + (foreground_weight - 1) * soft``.
+
+    logits (B, T, 2); soft, hard (B, T) in [0, 1]; known (B, T) bool.
     """
     log_p = F.log_softmax(logits.float(), dim=-1)
-    cross_entropy = -((1 - soft) * log_p[..., 0] + soft * log_p[..., 1])
-    log_p_true = torch.where(hard > 0.5, log_p[..., 1], log_p[..., 0])
-    focal = -((1 - log_p_true.exp()) ** params.focal_gamma) * log_p_true
+    log_silent, log_hit = log_p[..., 0].contiguous(), log_p[..., 1].contiguous()
+    cross_entropy = -((1 - soft) * log_silent + soft * log_hit)
+    gamma = params.focal_gamma
+    focal = hard * focal_loss(log_hit, gamma) + (1 - hard) * focal_loss(log_silent, gamma)
     per_frame = params.cross_entropy * cross_entropy + params.focal * focal
-    weight = known.float()
-    return (per_frame * weight).sum() / weight.sum().clamp(min=1.0)
+    weight = known * (1 + (params.foreground_weight - 1) * soft)
+    return (per_frame * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def focal_loss(log_p: Tensor, gamma: float) -> Tensor:
+    """``-(1 - p)^gamma log p`` (Lin et al., 2017) from the log-probability of the true class."""
+    return -((1 - log_p.exp()) ** gamma) * log_p
+
+
+def offset_loss(predicted: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+    """Smooth L1 with beta = 1 frame (Girshick, 2015), mean over the frames that count (0 if there are none).
+
+    predicted, target (B, T) in frames; counts (B, T) bool. The target may be infinite where none is counted.
+    """
+    wanted = torch.where(counts, target, 0.0)
+    error = F.smooth_l1_loss(predicted.float(), wanted, beta=1.0, reduction="none")
+    return (error * counts).sum() / counts.sum().clamp(min=1)
 
 
 def capped(vectors: Tensor, frames: int) -> Tensor:
@@ -77,9 +98,9 @@ def capped(vectors: Tensor, frames: int) -> Tensor:
 def contrastive_loss(motion: Tensor, still: Tensor, params: ContrastParams) -> Tensor:
     """Eq. 11: ``L_nc + L_pc(motion) + L_pc(still)`` for (k, C) vectors; 0 for fewer than two frames."""
     if motion.shape[0] < 2:
-        return motion.sum() * 0.0
+        return motion.float().sum() * 0.0
     motion, still = F.normalize(motion.float(), dim=1), F.normalize(still.float(), dim=1)
-    negative = -torch.log(1 - _clamped(motion @ still.T)).mean()
+    negative = -torch.log(1 - _clamped(_cosines(motion, still))).mean()
     return negative + positive_contrast(motion, params) + positive_contrast(still, params)
 
 
@@ -90,7 +111,7 @@ def positive_contrast(unit: Tensor, params: ContrastParams) -> Tensor:
     ``rank: global`` ranks all pairs together, as the paper's text reads.
     """
     count = unit.shape[0]
-    cosine = unit @ unit.T
+    cosine = _cosines(unit, unit)
     pairs = cosine[~torch.eye(count, dtype=torch.bool, device=unit.device)].view(count, count - 1)
     ranked = pairs.detach() if params.rank == "row" else pairs.detach().flatten()
     order = ranked.argsort(dim=-1, descending=True, stable=True)
@@ -105,7 +126,7 @@ def smoothness_loss(localization: Tensor, valid: Tensor) -> Tensor:
     localization (B, T, h, w), valid (B, T) bool. A triple with a padded frame is left out.
     """
     if localization.shape[1] < 3:
-        return localization.sum() * 0.0
+        return localization.float().sum() * 0.0
     maps = localization.float().flatten(2)
     second = maps[:, 2:] + maps[:, :-2] - 2 * maps[:, 1:-1]
     whole = valid[:, 2:] & valid[:, :-2] & valid[:, 1:-1]
@@ -113,6 +134,15 @@ def smoothness_loss(localization: Tensor, valid: Tensor) -> Tensor:
     squared = second.square().sum(dim=2)
     norm = torch.where(squared > 0, squared.clamp(min=1e-20), 1.0).sqrt() * (squared > 0)
     return (norm * whole).sum(dim=1).mean()
+
+
+def _cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Products of unit vectors (k, C), in full precision.
+
+    Autocast would take them in bfloat16, which has nothing between 1 - floor and 1: log(1 - 1) is no number.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        return one @ other.T
 
 
 def _clamped(cosine: Tensor) -> Tensor:

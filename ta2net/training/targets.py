@@ -1,4 +1,4 @@
-"""Labels a frame is trained on: hard 0/1, and a Gaussian around every hit."""
+"""Labels a frame is trained on: hard 0/1, a Gaussian around every hit, the distance to the nearest hit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def hard_labels(hits: Sequence[int], n_frames: int) -> Floats:
-    """1 at every hit frame, 0 elsewhere: (n_frames,)."""
-    labels = np.zeros(n_frames, np.float32)
-    labels[np.asarray(hits, dtype=np.int64)] = 1.0
-    return labels
+def hard_labels(hits: Sequence[int], n_frames: int, dilation_frames: int = 0) -> Floats:
+    """1 at every frame within ``dilation_frames`` of a hit, 0 elsewhere: (n_frames,).
+
+    Dilation as in Hong et al., "Spotting Temporally Precise, Fine-Grained Events in Video" (ECCV 2022).
+    """
+    return (np.abs(offset_labels(hits, n_frames)) <= dilation_frames).astype(np.float32)
 
 
 def soft_labels(hits: Sequence[int], n_frames: int, sigma_frames: float, cut_frames: int) -> Floats:
@@ -31,3 +32,35 @@ def soft_labels(hits: Sequence[int], n_frames: int, sigma_frames: float, cut_fra
         inside = (frames >= 0) & (frames < n_frames)
         np.maximum.at(labels, frames[inside], bell[inside])
     return labels
+
+
+def offset_labels(hits: Sequence[int], n_frames: int) -> Floats:
+    """Signed distance ``h - t`` in frames from every frame t to its nearest hit h: (n_frames,).
+
+    Of two hits equally far the earlier one counts. Infinite everywhere when there are no hits.
+
+    Args:
+        hits: frame numbers in ascending order.
+
+    Example:
+        >>> offset_labels([1, 5], 7)  # frame 3 is as far from 1 as from 5
+        array([ 1.,  0., -1., -2.,  1.,  0., -1.], dtype=float32)
+    """
+    if not len(hits):
+        return np.full(n_frames, np.inf, np.float32)
+    frames, places = np.arange(n_frames), np.asarray(hits, dtype=np.int64)
+    later = np.searchsorted(places, frames)
+    # before the first hit and after the last one both sides are the same hit
+    to_later = places[np.minimum(later, len(places) - 1)] - frames
+    to_earlier = places[np.maximum(later - 1, 0)] - frames
+    return np.where(np.abs(to_earlier) <= np.abs(to_later), to_earlier, to_later).astype(np.float32)
+
+
+def reversed_hits(hits: Sequence[int], n_frames: int) -> tuple[int, ...]:
+    """The hits of the video played backwards, ascending again.
+
+    A clip played backwards has the labels of these hits: ``hard`` and ``soft`` flipped, ``offset`` flipped
+    with its sign changed. Only where two hits are equally far is ``offset`` not that: the one *shown* earlier
+    counts either way, so that what looks alike is labelled alike.
+    """
+    return tuple(n_frames - 1 - hit for hit in reversed(hits))

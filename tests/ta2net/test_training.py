@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,17 +121,22 @@ def weights(path):
     return load_file(path)
 
 
-def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path):
-    whole = changed(toy_params, "train", dir=str(tmp_path / "whole"))
+@pytest.mark.parametrize(
+    ("stop", "optim", "dropout"), [(7, {}, 0.0), (10, {"ema": 0.9, "accumulate": 2}, 0.3)]
+)
+def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path, stop, optim, dropout):
+    fusion = toy_params.model.fusion.model_copy(update={"dropout": dropout})
+    params = changed(changed(toy_params, "optim", **optim), "model", fusion=fusion)
+    whole = changed(params, "train", dir=str(tmp_path / "whole"))
     train(whole)
-    parts = changed(toy_params, "train", dir=str(tmp_path / "parts"))
+    parts = changed(params, "train", dir=str(tmp_path / "parts"))
     trainer = Trainer(parts)
     real_step, count = trainer.step, 0
 
     def step_then_die(batch):
         nonlocal count
         count += 1
-        if count == 7:
+        if count == stop:
             raise KeyboardInterrupt
         return real_step(batch)
 
@@ -144,7 +150,8 @@ def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path):
         one, other = weights(tmp_path / "whole" / name), weights(tmp_path / "parts" / name)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one), name
-    for curve in ("loss.csv", "validation.csv"):
+    curves = ("loss.csv", "validation.csv", "live/plots/metrics/train/total.tsv")
+    for curve in curves:  # what was logged between the checkpoint and the stop is not there twice
         assert (tmp_path / "whole" / curve).read_text() == (tmp_path / "parts" / curve).read_text()
 
 
@@ -177,12 +184,22 @@ def test_only_the_last_checkpoints_are_kept(toy_params, tmp_path):
     assert names == ["step-00000008.safetensors", "step-00000012.safetensors"]
 
 
-def test_a_loss_that_is_no_number_names_the_rows(toy_params):
-    trainer = Trainer(changed(toy_params, "optim", lr=1e30, clip_norm=0.0, warmup_steps=0))
+def test_a_loss_that_is_no_number_names_the_rows_of_its_step(toy_params, tmp_path):
+    trainer = Trainer(toy_params)
+    real_step, poisoned = trainer.step, 2
+
+    def step(batch):
+        losses = real_step(batch)
+        broken = torch.full_like(losses.total, float("nan"))
+        return replace(losses, total=broken) if trainer.progress.step == poisoned else losses
+
+    trainer.step = step
+    rows = sorted(clip.row.row_id for clip in trainer.plan.clips(poisoned))
     with pytest.raises(
-        TrainingError, match=r"not a finite number between steps .*Rows in these batches: train_"
+        TrainingError, match=f"at step {poisoned + 1} .*Rows in this batch: {', '.join(rows)}"
     ):
         trainer.fit()
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])

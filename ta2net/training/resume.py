@@ -1,0 +1,152 @@
+"""What a run needs to go on bit for bit: the state of everything that changes, and who may use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pipeline.catalog import Row
+from pipeline.store import FlowStore
+from ta2net.model.ta2net import TA2Net
+from ta2net.params import Params
+from ta2net.training import checkpoint as files
+from ta2net.training.average import MovingAverage
+from ta2net.training.clips import ClipPlan
+from ta2net.training.optimizer import learning_rate
+from ta2net.training.processes import stacked
+from ta2net.training.progress import Progress
+
+
+@dataclass
+class State:
+    """Everything that changes as a run goes on, random numbers included.
+
+    Which clips a step draws, and at which rate, follow from the step alone: ``progress.step`` is the state of
+    the sampler and of the schedule.
+    """
+
+    fabric: Fabric
+    model: TA2Net
+    optimizer: Optimizer
+    average: MovingAverage | None
+    progress: Progress
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it but the progress; every process has to ask, as each has random numbers of its own."""
+        held = {
+            **files.with_prefix(self.model.state_dict().items(), "model"),
+            **files.with_prefix(files.optimizer_tensors(self.optimizer).items(), "optimizer"),
+            "rng.cpu": stacked(self.fabric, torch.get_rng_state()),
+        }
+        if self.average is not None:
+            held |= files.with_prefix(self.average.state().items(), "average")
+        if self.fabric.device.type == "cuda":
+            held["rng.cuda"] = stacked(self.fabric, torch.cuda.get_rng_state(self.fabric.device))
+        return held
+
+    def load(self, found: files.Checkpoint, seed: int) -> None:
+        """Take the state of a checkpoint of the same run.
+
+        Raises:
+            CheckpointError: it does not fit.
+        """
+        files.load_module(self.model, found)
+        files.load_optimizer(self.optimizer, files.without_prefix(found.tensors, "optimizer"))
+        if self.average is not None:
+            try:
+                self.average.load(files.without_prefix(found.tensors, "average"))
+            except RuntimeError as error:
+                raise files.CheckpointError(
+                    f"{found.path}: the average does not fit the model: {error}"
+                ) from error
+        self.progress = Progress(**found.document["progress"])
+        self._load_random(found.tensors, seed)
+
+    def _load_random(self, tensors: dict[str, Tensor], seed: int) -> None:
+        rank = self.fabric.global_rank
+        if len(tensors["rng.cpu"]) != self.fabric.world_size:
+            if self.fabric.is_global_zero:
+                click.echo("another number of processes than before: dropout draws new random numbers")
+            seed_process(seed, self.progress.step, rank)
+            return
+        torch.set_rng_state(tensors["rng.cpu"][rank].contiguous())
+        if self.fabric.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"][rank].contiguous(), self.fabric.device)
+
+
+def seed_process(seed: int, step: int, rank: int) -> None:
+    """Random numbers for one process from ``step`` on; no two processes draw the same."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0]))
+
+
+def position(progress: Progress, plan: ClipPlan, params: Params) -> dict[str, float]:
+    """Where the sampler and the schedule stand: step, epoch and the learning rate of the next step."""
+    step = progress.step
+    rate = learning_rate(step, params.train.steps, params.optim)
+    return {"step": step, "epoch": plan.epoch(step), "lr": rate}
+
+
+def write_state(
+    run: Path, state: State, plan: ClipPlan, params: Params, identity: str, provenance: dict[str, Any]
+) -> None:
+    """Write a checkpoint to go on from and drop the oldest ones; all processes call it, the first writes."""
+    tensors = state.tensors()
+    if not state.fabric.is_global_zero:
+        return
+    document = {
+        "identity": identity,
+        "progress": asdict(state.progress),
+        "position": position(state.progress, plan, params),
+        "params": params.model_dump(mode="json"),
+        "provenance": provenance,
+    }
+    files.write(run / "resume" / f"step-{state.progress.step:08d}.safetensors", tensors, document)
+    for old in resumable(run)[: -params.train.keep]:
+        old.unlink()
+
+
+def resume_from(run: Path, identity: str) -> files.Checkpoint | None:
+    """The newest checkpoint of the run ``identity``; half-written files and other runs' are deleted."""
+    for half_written in run.rglob(".*.tmp"):  # by a run that was killed; never readable
+        half_written.unlink()
+    for path in reversed(resumable(run)):
+        found = files.read(path)
+        if found.document.get("identity") == identity:
+            return found
+        click.echo(f"{path.name} belongs to other parameters or data: not resumed, deleted")
+        path.unlink()
+    # a network of another run must not be taken for this one's
+    (run / files.BEST).unlink(missing_ok=True)
+    return None
+
+
+def resumable(run: Path) -> list[Path]:
+    """The checkpoints a run can go on from, oldest first."""
+    return sorted((run / "resume").glob("step-*.safetensors"))
+
+
+def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str:
+    """A fingerprint of all that a run's result depends on."""
+    document = params.model_dump(mode="json")
+    relevant = {
+        key: document[key]
+        for key in ("kinematics", "model", "contrast", "loss", "clips", "optim", "train", "infer", "peaks")
+    }
+    for place in ("dir", "device", "keep", "checkpoint_every", "threads"):
+        del relevant["train"][place]
+    for speed in ("cache_bytes", "loader_threads"):
+        del relevant["clips"][speed]
+    data = [
+        (row.row_id, row.split, row.hits, row.annotated_until, store.fingerprint(row.row_id)) for row in rows
+    ]
+    return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,59 @@
+"""Scores the validation rows and chooses every threshold on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from pipeline.catalog import Row
+from pipeline.store import FlowStore
+from ta2net.hits.evaluation import (
+    ScoredRow,
+    Thresholds,
+    labelled_scores,
+    network_thresholds,
+    rule_curves,
+    rule_thresholds,
+    score_rows,
+)
+from ta2net.hits.scoring import Scorer
+from ta2net.hits.threshold import LabelledScores, OperatingPoint, best_threshold
+from ta2net.model.ta2net import TA2Net
+from ta2net.params import Params
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What validation rows say of the network at one step."""
+
+    scored: Sequence[ScoredRow]
+    videos: Sequence[LabelledScores]
+    point: OperatingPoint
+
+
+class Validation:
+    """The validation rows, and a network that is judged by them."""
+
+    def __init__(
+        self, rows: tuple[Row, ...], store: FlowStore, params: Params, model: TA2Net, device: torch.device
+    ) -> None:
+        self.rows, self.store, self.params = rows, store, params
+        self.scorer = Scorer(model, params, device)
+
+    def judge(self) -> Judgement:
+        """Score the rows; the threshold of the best event F1 at 2 frames."""
+        scored = score_rows(self.rows, self.store, self.scorer, quiet=True)
+        videos = labelled_scores(scored)
+        return Judgement(scored, videos, best_threshold(videos, self.params.peaks))
+
+    def thresholds(self, judgement: Judgement) -> Thresholds:
+        """All thresholds, the network's and those of the untrained rules."""
+        return Thresholds(**network_thresholds(judgement.videos, self.params.peaks), **self._of_rules)
+
+    @cached_property
+    def _of_rules(self) -> dict[str, float]:
+        curves = rule_curves(self.rows, self.store, self.params.kinematics.edges)
+        return rule_thresholds(self.rows, curves, self.params.peaks)
