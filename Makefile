@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows test lint format clean
+.PHONY: configured help setup repro flows ablation extras test lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ repro: configured ## run the whole pipeline (dvc repro) and print what it found
 
 flows: configured ## run the pipeline up to the flow store
 	$(DVC) repro flows
+
+ablation: $(READY) ## what each part of the network is worth: 18 training runs, about an hour on two cores
+	$(DVC) repro stages/dvc.yaml:ablation
+
+extras: $(READY) ## what each extra of the training recipe is worth: 33 training runs, about two hours
+	$(DVC) repro stages/dvc.yaml:extras
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest

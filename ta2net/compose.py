@@ -27,6 +27,12 @@ def compose_params(configs: Iterable[Path], out: Path) -> Params:
         document = overlay(document, read_yaml(path) or {})
         origin.append(str(path))
     params = parse_params(document, Params, " + ".join(origin) or "defaults")
+    write_params(params, out)
+    return params
+
+
+def write_params(params: Params, out: Path) -> None:
+    """Write ``params`` as YAML; comments of an existing file are kept."""
     yaml = YAML()
     yaml.width = 110
     target = yaml.load(out.read_text(encoding="utf-8")) if out.is_file() else None
@@ -35,7 +41,6 @@ def compose_params(configs: Iterable[Path], out: Path) -> Params:
     text = io.StringIO()
     yaml.dump(target, text)
     write_text(out, text.getvalue())
-    return params
 
 
 def _assign(target: CommentedMap, values: dict[str, Any]) -> None:
