@@ -107,7 +107,7 @@ class ClipsParams(Section):
     reverse: bool = True
     """Play half of the clips backwards (forward and backward fields change places): a bounce stays one."""
     jitter: Fraction01 = 0.0
-    """Strength of a random change of brightness, contrast, saturation and hue, one for all frames of a clip."""
+    """Strength of a random change of brightness, contrast, saturation and hue, one for a whole clip."""
     mixup: NonNegative = 0.0
     """Alpha of the beta distribution that two clips of a batch are blended by; 0 = never."""
     cache_bytes: Count = 2_000_000_000
