@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from pipeline import kinematics
-from pipeline.catalog import read_catalog
+from pipeline.catalog import Catalog, read_catalog, write_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.cli import main
@@ -242,3 +242,16 @@ def test_the_schedule_by_hand(toy_params):
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rates[8] == pytest.approx(0.5)
     assert rates[12] == pytest.approx(0.0)
+
+
+def test_learnt_rows_may_judge_the_machinery(toy_params, tmp_path):
+    """``validate_on: train`` needs no validation rows and scores exactly the rows that are learnt."""
+    catalog = read_catalog(toy_params.source.catalog)
+    write_catalog(Catalog(catalog.split("train").rows), tmp_path / "catalog.jsonl")
+    source = toy_params.source.model_copy(update={"catalog": str(tmp_path / "catalog.jsonl")})
+    params = toy_params.model_copy(update={"source": source})
+    with pytest.raises(UserError, match="no val rows"):
+        Trainer(params)
+    train_params = toy_params.train.model_copy(update={"validate_on": "train"})
+    trainer = Trainer(params.model_copy(update={"train": train_params}))
+    assert trainer.validation.rows == trainer.plan.rows == catalog.split("train").rows
