@@ -117,7 +117,13 @@ def hold_edges(pairs: Field) -> Field:
 
 def valid_range(n: int, edges: Literal["trim", "hold"]) -> tuple[int, int]:
     """Frames [start, stop) a model sees of a video of n frames: 2..n-3 with ``trim``, all with ``hold``."""
-    return (0, n) if edges == "hold" else (2, max(2, n - 2))
+    edge = edge_frames(edges)
+    return edge, max(edge, n - edge)
+
+
+def edge_frames(edges: Literal["trim", "hold"]) -> int:
+    """How many frames at either end of a video a model does not see."""
+    return 0 if edges == "hold" else 2
 
 
 def _require_frames(n: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,12 @@ class Output:
     @property
     def probability(self) -> Tensor:
         """Probability of a hit per frame, (B, T): the mean over the branches."""
-        return torch.stack([torch.softmax(x.float(), dim=-1)[..., 1] for x in self.logits]).mean(dim=0)
+        return hit_probability(self.logits)
+
+
+def hit_probability(logits: Sequence[Tensor]) -> Tensor:
+    """Branches' logits (B, T, 2) -> the mean of their probabilities of a hit, (B, T)."""
+    return torch.stack([torch.softmax(x.float(), dim=-1)[..., 1] for x in logits]).mean(dim=0)
 
 
 class TA2Net(nn.Module):
@@ -61,29 +67,56 @@ class TA2Net(nn.Module):
             valid: (B, T) bool, False for padded frames.
         """
         batch, length = frames.shape[:2]
-        image = self.encode_frames(normalized_frames(frames.flatten(0, 1)))
+        seen = self.look(*(x.flatten(0, 1) for x in (frames, velocity, inflection)))
+        moving, still = motion_vectors(*seen)
+        aggregated, localization = (x.unflatten(0, (batch, length)) for x in seen)
+        logits, offsets = self.judge(aggregated, localization, valid)
+        return Output(
+            logits=logits,
+            localization=localization.squeeze(2),
+            motion=moving.unflatten(0, (batch, length)),
+            still=still.unflatten(0, (batch, length)),
+            offsets=offsets,
+        )
+
+    def look(self, frames: Tensor, velocity: Tensor, inflection: Tensor) -> tuple[Tensor, Tensor]:
+        """All that concerns each frame alone: its aggregated features ``F`` and its localisation map ``D``.
+
+        Args:
+            frames: uint8 RGB (k, 3, H, W).
+            velocity, inflection: (k, 2, 2, H, W), as in ``forward``.
+
+        Returns:
+            (k, channels of F, h, w) and (k, 1, h, w).
+        """
+        image = self.encode_frames(normalized_frames(frames))
         motion = self._both_directions(self.encode_velocity, velocity, self.params.velocity_scale_px)
         change = self._both_directions(self.encode_inflection, inflection, self.params.inflection_scale_px)
         aggregated = self.aggregate(image, motion, change)
-        localization = self.localize(aggregated)
-        moving, still = motion_vectors(aggregated, localization)
+        return aggregated, self.localize(aggregated)
+
+    def judge(
+        self, aggregated: Tensor, localization: Tensor, valid: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Which frames of a clip are hits, from what ``look`` saw in them.
+
+        Args:
+            aggregated, localization: (B, T, channels of F, h, w) and (B, T, 1, h, w).
+            valid: (B, T) bool, False for padded frames.
+
+        Returns:
+            ``Output.logits`` and ``Output.offsets``.
+        """
         branches = self._branches(aggregated, localization)
-        stacked = torch.cat([x.unflatten(0, (batch, length)) for x in branches])
-        logits, offsets = self.fuse(stacked, valid.repeat(len(branches), 1))
-        return Output(
-            logits=logits.chunk(len(branches)),
-            localization=localization.squeeze(1).unflatten(0, (batch, length)),
-            motion=moving.unflatten(0, (batch, length)),
-            still=still.unflatten(0, (batch, length)),
-            offsets=() if offsets is None else offsets.chunk(len(branches)),
-        )
+        logits, offsets = self.fuse(torch.cat(branches), valid.repeat(len(branches), 1))
+        count = len(branches)
+        return tuple(logits.chunk(count)), () if offsets is None else tuple(offsets.chunk(count))
 
     def _both_directions(self, encoder: Encoder | None, field: Tensor, scale_px: float) -> Tensor | None:
         """Eq. 4: both directions in one pass with shared weights, ``concat(backward, forward)``."""
         if encoder is None:
             return None
-        pictures = field_picture(field.flatten(0, 2), scale_px)
-        features = encoder(pictures).unflatten(0, (-1, 2))
+        features = encoder(field_picture(field.flatten(0, 1), scale_px)).unflatten(0, (-1, 2))
         return torch.cat((features[:, 1], features[:, 0]), dim=1)
 
     def _branches(self, aggregated: Tensor, localization: Tensor) -> list[Tensor]:

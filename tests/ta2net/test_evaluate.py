@@ -19,7 +19,6 @@ from ta2net.cli import main
 from ta2net.deliver.pictures import flow_colours
 from ta2net.evaluate import evaluate, evaluate_scores, picture
 from ta2net.hits.evaluation import labelled
-from ta2net.hits.scoring import window_starts
 from ta2net.hits.summary import read_metrics, summary
 from ta2net.hits.untrained import inflection_magnitude, motion_energy
 from ta2net.hits.where import peak_place
@@ -69,16 +68,6 @@ def test_scores_do_not_depend_on_how_windows_are_batched(toy_params):
         for b in (1, 8)
     )
     assert one == many
-
-
-def test_windows_cover_every_frame():
-    for length in (1, 5, 63, 64, 65, 127, 128, 129, 400):
-        for stride in (1, 32, 64):
-            covered = np.zeros(length, int)
-            for start in window_starts(length, 64, stride):
-                assert start < length
-                covered[start : start + 64] += 1
-            assert covered.min() >= 1
 
 
 def test_the_rules_see_the_turn(toy_params):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.kinematics import valid_range
 from pipeline.params import KinematicsParams
 from pipeline.store import Window
-from ta2net.hits.scoring import Scorer, mirrored_field, window_starts
-from ta2net.model.ta2net import Output, TA2Net
+from ta2net.hits.scoring import Scorer, mirrored_field
+from ta2net.model.ta2net import TA2Net
 from ta2net.params import ClipsParams, FusionParams, InferParams, ModelParams, Params, TrainParams
 from ta2net.training.augmentation import mirrored
 
@@ -22,21 +20,24 @@ CPU = torch.device("cpu")
 
 
 class Formula(nn.Module):
-    """Stands for a network: simple functions of what it is shown, lopsided in x and aware of the window."""
+    """Stands for a network: simple functions of what it sees, lopsided in x, and of the place."""
 
     def __init__(self, *, offsets: bool):
         super().__init__()
         self.offsets = offsets
 
-    def forward(self, frames, velocity, inflection, valid):
-        x = frames.float()[:, :, 0] / 255
-        left = x[..., 0].mean(-1)
-        drift = velocity[:, :, 0, 0].mean((-2, -1)) + inflection[:, :, 1, 0, :, 0].mean(-1)
+    def look(self, frames, velocity, inflection):
+        x = frames.float()[:, :1] / 255
+        left = x[:, 0, :, 0].mean(-1)
+        drift = velocity[:, 0, 0].mean((-2, -1)) + inflection[:, 1, 0, :, 0].mean(-1)
+        self.looked = getattr(self, "looked", 0) + len(frames)
+        return (left + drift).view(-1, 1, 1, 1), x * 0.5
+
+    def judge(self, aggregated, _, valid):
         place = torch.arange(valid.shape[1]) / 10 * valid
-        score = left + drift + place
+        score = aggregated[..., 0, 0, 0] + place
         logits = torch.stack((torch.zeros_like(score), score), dim=-1)
-        offsets = (score - 1, 3 * score) if self.offsets else ()
-        return Output((logits, 2 * logits), x * 0.5, x, x, offsets)
+        return (logits, 2 * logits), (score - 1, 3 * score) if self.offsets else ()
 
 
 def literal(window, first, end, params, offsets):
@@ -109,13 +110,50 @@ def test_scores_are_the_literal_means(n, edges, stride, flip, offsets):
         assert scores.offset is None
 
 
-@given(length=st.integers(1, 200), window=st.integers(1, 64), stride=st.integers(1, 64))
-@settings(max_examples=60, deadline=None)
-def test_windows_cover_every_frame_and_none_is_empty(length, window, stride):
-    starts = window_starts(length, window, min(stride, window))
-    covered = {t for s in starts for t in range(s, min(s + window, length))}
-    assert covered == set(range(length))
-    assert all(s < length for s in starts)
+@pytest.mark.parametrize("edges", ["hold", "trim"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    ("n", "stride", "piece"), [(5, 5, 5), (23, 5, 4), (23, 8, 1), (24, 8, 33), (40, 3, 7)]
+)
+def test_a_stream_scores_as_a_row_and_looks_at_every_frame_once(n, stride, piece, flip, edges):
+    chosen, window = params(flip=flip, edges=edges, stride=stride), random_window(n)
+    network = Formula(offsets=True)
+    scorer = Scorer(network, chosen, CPU)
+    read = reader(window)
+    chunks = (read(start, min(start + piece, n)) for start in range(0, n, piece))
+    streamed = scorer.of_stream(chunks, STEPS_PER_PX)
+    first, end = valid_range(n, edges)
+    assert network.looked == (end - first) * (1 + flip)
+    whole = scorer(read, n, STEPS_PER_PX)
+    for name in ("probability", "localization", "offset"):
+        np.testing.assert_allclose(getattr(streamed, name), getattr(whole, name), rtol=1e-5, atol=1e-6)
+
+
+def test_the_true_network_seen_once_scores_as_window_by_window():
+    """``look`` and ``judge`` apart, against ``forward`` on whole windows, as training calls it."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(1)
+    chosen = params(flip=False, stride=4, offset=True)
+    model = TA2Net(chosen.model, 8).eval()
+    fields = rng.integers(-300, 300, (2, 19, 2, 2, 32, 32)).astype(np.int16)
+    video = Window(rng.integers(0, 256, (19, 3, 32, 32), dtype=np.uint8), *fields, np.arange(19) / 25)
+    scores = Scorer(model, chosen, CPU)(reader(video), 19, STEPS_PER_PX)
+    total, support = np.zeros((2, 19)), np.zeros(19)
+    for start in (0, 4, 8, 12):
+        stop = min(start + 8, 19)
+        clip = [
+            torch.from_numpy(x[start:stop])[None] for x in (video.frames, video.velocity, video.inflection)
+        ]
+        with torch.inference_mode():
+            real = torch.ones(1, stop - start, dtype=torch.bool)
+            said = model(clip[0], clip[1].float() / STEPS_PER_PX, clip[2].float() / STEPS_PER_PX, real)
+        total[0, start:stop] += said.probability[0].numpy()
+        total[1, start:stop] += torch.stack(said.offsets).mean(dim=0)[0].numpy()
+        support[start:stop] += 1
+        maps = scores.localization[start:stop]
+        np.testing.assert_allclose(maps, said.localization[0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(scores.probability, total[0] / support, atol=1e-6)
+    np.testing.assert_allclose(scores.offset, total[1] / support, atol=1e-5)
 
 
 def test_mirrored_tensors_are_mirrored_arrays():
