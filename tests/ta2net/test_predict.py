@@ -1,0 +1,148 @@
+"""From a video file straight to hits: the same numbers as by way of the flow store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.decode import read_all
+from pipeline.errors import UserError, VideoError
+from pipeline.flow import make_estimator
+from pipeline.kinematics import Coding, Frames2Kinematics
+from pipeline.params import DecodeParams, FlowParams, StoreParams
+from pipeline.probe import probe
+from pipeline.store import Window
+from ta2net.hits.peaks import candidate_peaks
+from ta2net.hits.scoring import Scorer, Scores
+from ta2net.model.ta2net import TA2Net
+from ta2net.params import (
+    ClipsParams,
+    FusionParams,
+    InferParams,
+    ModelParams,
+    Params,
+    PeaksParams,
+    TrainParams,
+)
+from ta2net.predict import File2Hits, Scores2Hits, cut, placed, predict
+from ta2net.training.checkpoint import write_model
+
+PARAMS = Params(
+    decode=DecodeParams(chunk_frames=7),
+    flow=FlowParams(size=(48, 64)),
+    store=StoreParams(size=(32, 32)),
+    model=ModelParams(channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16)),
+    clips=ClipsParams(frames=16),
+    train=TrainParams(precision="fp32", device="cpu"),
+    infer=InferParams(stride=8),
+    peaks=PeaksParams(smoothing_frames=0.0),
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained network whose scores differ from frame to frame."""
+    torch.manual_seed(3)
+    model = TA2Net(PARAMS.model, PARAMS.clips.frames)
+    path = tmp_path_factory.mktemp("net") / "net.safetensors"
+    write_model(path, model, PARAMS, {"peaks": 0.0, "frames": 0.5}, {}, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(films, tmp_path_factory):
+    """Fifty frames at 25 a second whose first is shown at 0.4 s."""
+    folder = tmp_path_factory.mktemp("film")
+    return films.write_video(folder / "film.mkv", n_frames=50, pts=[10 + t for t in range(50)])
+
+
+def scored_whole(path, model, first=0, stop=50):
+    """The long way: all frames, all kinematics as one window, then the scorer of store rows."""
+    steps = Coding.of(PARAMS.store.coding, PARAMS.store.scale)
+    kinematics = Frames2Kinematics(make_estimator(PARAMS.flow), PARAMS.flow.size, PARAMS.store.size, steps)
+    chunks = list(kinematics([read_all(path)[first:stop]]))
+    frames, velocity, inflection = (
+        np.concatenate([getattr(c, name) for c in chunks]) for name in ("frames", "velocity", "inflection")
+    )
+    whole = Window(frames, velocity, inflection, np.arange(stop - first) / 25)
+
+    def read(start, end):
+        return Window(*(getattr(whole, name)[start:end] for name in whole.__dataclass_fields__))
+
+    return Scorer(model, PARAMS, torch.device("cpu"))(read, stop - first, 64.0)
+
+
+def test_a_file_scores_as_its_row_in_the_store(checkpoint, film):
+    predictor = File2Hits(checkpoint)
+    prediction = predictor(film)
+    expected = scored_whole(film, predictor.score.model)
+    assert np.ptp(expected.probability) > 1e-4
+    np.testing.assert_allclose(prediction.scores.probability, expected.probability, atol=1e-6)
+    np.testing.assert_allclose(prediction.scores.localization, expected.localization, atol=1e-6)
+    frames, heights = candidate_peaks(expected.probability, PARAMS.peaks)
+    assert [hit.frame for hit in prediction.hits] == frames.tolist()
+    assert [hit.probability for hit in prediction.hits] == pytest.approx(heights.tolist(), abs=1e-6)
+    times_s = probe(film).times_s
+    assert times_s[0] == pytest.approx(0.4)
+    assert [hit.time_s for hit in prediction.hits] == pytest.approx(times_s[frames].tolist())
+    assert {hit.row_id for hit in prediction.hits} == {"film"}
+
+
+def test_a_part_keeps_the_files_own_frame_numbers(checkpoint, film):
+    """From 0.6 to 1.4 s after the first frame: frames 15 to 34, scored as if they were all there is."""
+    predictor = File2Hits(checkpoint)
+    prediction = predictor(film, start_s=0.6, end_s=1.4)
+    probability = prediction.scores.probability
+    assert np.flatnonzero(np.isfinite(probability)).tolist() == list(range(15, 35))
+    expected = scored_whole(film, predictor.score.model, 15, 35)
+    np.testing.assert_allclose(probability[15:35], expected.probability, atol=1e-6)
+    assert prediction.hits
+    assert all(15 <= hit.frame < 35 for hit in prediction.hits)
+
+
+def test_threshold_and_distance_can_be_given(checkpoint, film):
+    every = predict(film, checkpoint).hits
+    middle = float(np.median([hit.probability for hit in every]))
+    some = predict(film, checkpoint, threshold=middle).hits
+    assert [hit for hit in every if hit.probability >= middle] == list(some)
+    far = predict(film, checkpoint, min_distance=10).hits
+    assert 0 < len(far) < len(every)
+    assert (np.diff([hit.frame for hit in far]) >= 10).all()
+
+
+def test_parts_that_cannot_be(checkpoint, film, tmp_path, films):
+    predictor = File2Hits(checkpoint)
+    with pytest.raises(UserError, match=r"from 1.0 s to 1.05 s there are 2 frames of its 50 \(1.960 s\)"):
+        predictor(film, start_s=1.0, end_s=1.05)
+    with pytest.raises(UserError, match=r"from 5\.0 s to the end there are 0 frames"):
+        predictor(film, start_s=5.0)
+    with pytest.raises(UserError, match="there are 0 frames"):
+        predictor(film, start_s=1.0, end_s=0.5)
+    short = films.write_video(tmp_path / "short.mkv", n_frames=2)
+    with pytest.raises(VideoError, match=r"2 frame\(s\); an inflection needs 3"):
+        predictor(short)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no film")
+    with pytest.raises(VideoError, match=r"broken\.mp4"):
+        predictor(broken)
+
+
+def test_cut_is_a_slice_whatever_the_chunks():
+    frames = np.arange(20)
+    for size in (1, 3, 20):
+        chunks = [frames[i : i + size] for i in range(0, 20, size)]
+        for first, stop in ((0, 20), (4, 9), (19, 20), (6, 6)):
+            assert np.concatenate([*cut(chunks, first, stop), frames[:0]]).tolist() == list(
+                range(first, stop)
+            )
+
+
+def test_placed_scores_are_silent_elsewhere():
+    scores = Scores(np.array([0.2, 0.9, 0.1]), np.ones((3, 2, 2), np.float32), np.array([0.0, 1.0, 2.0]))
+    whole = placed(scores, 4, 10)
+    assert whole.probability.shape == whole.offset.shape == (10,)
+    assert np.flatnonzero(np.isfinite(whole.probability)).tolist() == [4, 5, 6]
+    assert np.isnan(whole.localization[3]).all()
+    hits = Scores2Hits(0.5, PeaksParams(smoothing_frames=0.0))("x", whole, np.arange(10.0))
+    assert [(hit.frame, hit.time_s) for hit in hits] == [(6, 6.0)]  # moved by its offset
