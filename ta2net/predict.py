@@ -166,8 +166,9 @@ def part_of(info: VideoInfo, start_s: float | None, end_s: float | None) -> tupl
         if info.n_frames < MIN_FRAMES:
             raise VideoError(f"{info.path}: {info.n_frames} frame(s); an inflection needs {MIN_FRAMES}")
     elif stop - first < MIN_FRAMES:
+        until = "the end" if end_s is None else f"{end_s} s"
         raise UserError(
-            f"{info.path}: from {start_s or 0.0} s to {'the end' if end_s is None else f'{end_s} s'} there are {max(0, stop - first)} frames of its "
+            f"{info.path}: from {start_s or 0.0} s to {until} there are {max(0, stop - first)} frames of its "
             f"{info.n_frames} ({since_first[-1]:.3f} s); an inflection needs {MIN_FRAMES}"
         )
     return first, stop
