@@ -36,11 +36,11 @@ repro: configured ## run the whole pipeline (dvc repro) and print what it found
 flows: configured ## run the pipeline up to the flow store
 	$(DVC) repro flows
 
-ablation: $(READY) ## what each part of the network is worth: 18 training runs, about an hour on two cores
-	$(DVC) repro stages/dvc.yaml:ablation
+ablation: flows ## what each part of the network is worth: 18 training runs, about an hour on two cores
+	$(DVC) repro --force --single-item stages/dvc.yaml:ablation
 
-extras: $(READY) ## what each extra of the training recipe is worth: 33 training runs, about two hours
-	$(DVC) repro stages/dvc.yaml:extras
+extras: flows ## what each extra of the training recipe is worth: 33 training runs, about two hours
+	$(DVC) repro --force --single-item stages/dvc.yaml:extras
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--study", required=True, type=FILE, help="The study: configs/ablation.yaml, ...")
+@click.option("--study", required=True, type=FILE, help="The study: configs/studies/ablation.yaml, ...")
 @click.option(
     "--params", default="params.yaml", show_default=True, type=FILE, help="What its rows differ from."
 )
@@ -24,7 +24,7 @@ def study(study: Path, params: Path, work: Path, out: Path, jobs: int) -> None:
 
     \b
     Example:
-      python -m stages.study --study configs/ablation.yaml --work data/ablation --out docs/ablation
+      python -m stages.study --study configs/studies/ablation.yaml --work data/ablation --out docs/ablation
     """
     run_study(study, params, work, out, jobs)
     click.echo((out / "table.md").read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ def params_of(study: Study, row: str) -> Params:
 
 def test_the_ablation_is_table_4():
     """Every row switches on one thing more than the row before; the last is the default network."""
-    study = read_study(ROOT / "configs" / "ablation.yaml")
+    study = read_study(ROOT / "configs" / "studies" / "ablation.yaml")
     assert list(study.rows) == TABLE_4
     assert len(study.seeds) == 3
 
@@ -46,7 +46,7 @@ def test_the_ablation_is_table_4():
 
 
 def test_every_extra_differs_from_the_default_in_one_section():
-    study = read_study(ROOT / "configs" / "extras.yaml")
+    study = read_study(ROOT / "configs" / "studies" / "extras.yaml")
     assert [len(row) for row in study.rows.values()] == [0] + [1] * (len(study.rows) - 1)
     assert all(list(study.rows[row]) == ["infer"] for row in study.trained_as)
     start = params_of(study, "default")
