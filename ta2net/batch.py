@@ -1,0 +1,124 @@
+"""Many video files -> a folder of what was found in each; a bad one stops none of the others."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.sources.videos import EXTENSIONS
+from ta2net.hits.document import HIGH_RECALL_SCORE, hits_at, write_hits
+from ta2net.hits.saved import SCORES, write_scores
+from ta2net.predict import File2Hits, Prediction, Scores2Hits
+
+HITS, CANDIDATES = "hits.csv", "candidates.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        path: the video.
+        folder: where its results are.
+        hits: how many were found; None if it failed or was skipped.
+        failure: why it failed.
+    """
+
+    path: Path
+    folder: Path
+    hits: int | None = None
+    failure: str | None = None
+
+
+Deliver = Callable[[Prediction, Path], None]
+"""Writes something more of a prediction into its folder."""
+
+
+def videos_of(inputs: Sequence[str]) -> list[Path]:
+    """The video files that ``inputs`` name: files, folders (searched to the bottom), patterns like ``*.mp4``.
+
+    Each file comes once, in the order of the inputs. A file named outright is taken whatever its name; in
+    folders and patterns only names that look like videos are.
+
+    Raises:
+        UserError: an input is neither, or names no video; all such inputs at once.
+    """
+    found: dict[Path, None] = {}
+    wrong = []
+    for entry in inputs:
+        paths = list(_of_input(entry))
+        found.update(dict.fromkeys(paths))
+        if not paths:
+            kind = "no video in this folder" if Path(entry).is_dir() else "no such file, folder or pattern"
+            wrong.append(f"  {entry}: {kind}")
+    if wrong:
+        raise UserError("\n".join(["nothing to predict for:", *wrong]))
+    return list(found)
+
+
+def _of_input(entry: str) -> Iterator[Path]:
+    path = Path(entry)
+    if path.is_dir():
+        for folder, _, files in sorted(os.walk(path)):
+            yield from (Path(folder, name) for name in sorted(files) if _looks_like_video(name))
+    elif path.exists():
+        yield path
+    else:
+        names = sorted(glob.glob(entry, recursive=True))  # noqa: PTH207 - Path.glob has no absolute patterns
+        yield from (Path(name) for name in names if _looks_like_video(name) and Path(name).is_file())
+
+
+def _looks_like_video(name: str) -> bool:
+    return Path(name).suffix.lower() in EXTENSIONS and not Path(name).name.startswith(".")
+
+
+def folders_of(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """A result folder per video: its name without extension, with a digest where two would share it."""
+    shared = Counter(path.stem.casefold() for path in paths)  # some file systems know no case
+
+    def name(path: Path) -> str:
+        if shared[path.stem.casefold()] == 1:
+            return path.stem
+        return f"{path.stem}-{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+
+    return {path: out / name(path) for path in paths}
+
+
+def predict_files(
+    predictor: File2Hits,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    deliver: Deliver,
+    skip_existing: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Iterator[Outcome]:
+    """Predict file by file; each leaves hits.csv, candidates.csv, scores.csv and what ``deliver`` adds.
+
+    hits.csv is written last: where it is, the folder is complete, and ``skip_existing`` leaves it as it is.
+    """
+    for path, folder in folders_of(paths, out).items():
+        if skip_existing and (folder / HITS).is_file():
+            yield Outcome(path, folder)
+            continue
+        try:
+            found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
+            write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
+            every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
+            candidates = hits_at(found.name, every, found.info.times_s, found.scores)
+            write_hits(candidates, folder / CANDIDATES)
+            deliver(found, folder)
+            write_hits(found.hits, folder / HITS)
+        except UserError as error:
+            yield Outcome(path, folder, failure=error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the file, and the rest go on
+            yield Outcome(path, folder, failure=f"{path}: {type(error).__name__}: {error}")
+        else:
+            yield Outcome(path, folder, hits=len(found.hits))

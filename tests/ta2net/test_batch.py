@@ -1,0 +1,114 @@
+"""Many files at once: which are taken, where their results go, and what happens to the bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError, VideoError
+from ta2net.batch import CANDIDATES, HITS, folders_of, predict_files, videos_of
+from ta2net.hits.saved import SCORES, read_scores
+from ta2net.hits.scoring import Scores
+from ta2net.params import PeaksParams
+from ta2net.predict import Prediction, Scores2Hits
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Empty files with and without the look of a video, some deeper down."""
+    for name in ("b.mp4", "a.MOV", "notes.txt", ".hidden.mp4", "sub/c.mkv", "sub/deep/b.avi"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_files_folders_and_patterns(folder):
+    def names(*inputs: str) -> list[str]:
+        return [path.as_posix() for path in videos_of(inputs)]
+
+    assert names("b.mp4", "notes.txt") == ["b.mp4", "notes.txt"]
+    assert names(".") == ["a.MOV", "b.mp4", "sub/c.mkv", "sub/deep/b.avi"]
+    assert names("*.*") == ["a.MOV", "b.mp4"]
+    assert names("**/*.*", "b.mp4") == ["a.MOV", "b.mp4", "sub/c.mkv", "sub/deep/b.avi"]
+    assert names(str(folder / "sub" / "*.mkv")) == [(folder / "sub/c.mkv").as_posix()]
+
+
+def test_all_wrong_inputs_are_told_at_once(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        videos_of(["b.mp4", "empty", "none.mp4", "*.webm"])
+    assert caught.value.message.splitlines() == [
+        "nothing to predict for:",
+        "  empty: no video in this folder",
+        "  none.mp4: no such file, folder or pattern",
+        "  *.webm: no such file, folder or pattern",
+    ]
+
+
+def test_names_that_are_shared_are_told_apart(folder):
+    paths = [folder / "b.mp4", folder / "sub" / "c.mkv", folder / "sub" / "deep" / "b.avi"]
+    folders = list(folders_of(paths, Path("out")).values())
+    assert folders[1] == Path("out/c")
+    assert folders[0] != folders[2]
+    assert all(f.name.startswith("b-") and len(f.name) == 10 for f in (folders[0], folders[2]))
+    assert list(folders_of(paths, Path("out")).values()) == folders
+
+
+class Network:
+    """Stands for a predictor: scores with peaks at frames 3 and 7; fails on files called bad."""
+
+    def __init__(self):
+        self.decide = Scores2Hits(0.5, PeaksParams(smoothing_frames=0.0))
+        self.seen = []
+
+    def __call__(self, path, **_):
+        self.seen.append(path.name)
+        if path.stem == "bad":
+            raise VideoError(f"{path}: not a video")
+        if path.stem == "bug":
+            raise ZeroDivisionError("oh")
+        probability = np.zeros(10)
+        probability[[3, 7]] = [0.9, 0.2]
+        scores = Scores(probability, np.full((10, 2, 2), 0.5, np.float32))
+
+        class Info:
+            times_s = np.arange(10) / 25
+
+        return Prediction(path.stem, Info, self.decide(path.stem, scores, Info.times_s), scores, 0.5)
+
+
+def test_bad_files_are_told_and_the_rest_go_on(tmp_path):
+    paths = [tmp_path / name for name in ("bad.mp4", "one.mp4", "bug.mp4", "two.mp4")]
+    delivered = []
+    outcomes = list(
+        predict_files(Network(), paths, tmp_path / "out", deliver=lambda p, f: delivered.append((p.name, f)))
+    )
+    assert [outcome.hits for outcome in outcomes] == [None, 1, None, 1]
+    assert outcomes[0].failure.endswith("bad.mp4: not a video")
+    assert outcomes[2].failure.endswith("bug.mp4: ZeroDivisionError: oh")
+    assert [name for name, _ in delivered] == ["one", "two"]
+    made = tmp_path / "out" / "one"
+    assert [line.split(",")[:3] for line in (made / HITS).read_text().splitlines()[1:]] == [
+        ["one", "3", "0.12"]
+    ]
+    assert [line.split(",")[1] for line in (made / CANDIDATES).read_text().splitlines()[1:]] == ["3", "7"]
+    assert read_scores(made / SCORES)["one"].probability[7] == 0.2
+    assert not (tmp_path / "out" / "bad").exists()
+
+
+def test_complete_folders_are_left_and_incomplete_ones_made_again(tmp_path):
+    network, out = Network(), tmp_path / "out"
+    paths = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+
+    def fail_on_two(prediction, _):
+        if prediction.name == "two":
+            raise UserError("disk full")
+
+    first = list(predict_files(network, paths, out, deliver=fail_on_two))
+    assert [outcome.failure for outcome in first] == [None, "disk full"]
+    again = list(predict_files(network, paths, out, deliver=lambda *_: None, skip_existing=True))
+    assert [outcome.hits for outcome in again] == [None, 1]
+    assert network.seen == ["one.mp4", "two.mp4", "two.mp4"]
