@@ -40,7 +40,7 @@ ablation: flows ## what each part of the network is worth: 18 training runs, abo
 	$(DVC) repro --force --single-item stages/dvc.yaml:ablation
 
 extras: flows ## what each extra of the training recipe is worth: 33 training runs, about two hours
-	$(DVC) repro --force --single-item stages/dvc.yaml:extras
+	$(BIN)/python -m stages.study --study configs/studies/extras.yaml --work data/extras --out docs/extras
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
