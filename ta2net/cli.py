@@ -229,5 +229,45 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
+@main.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("--hits", required=True, type=click.Path(path_type=Path), help="CSV of the video's hits.")
+@click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
+@click.option("--sounds", type=click.Path(path_type=Path), help="A sound file, or a folder; default: knocks.")
+@click.option("--class", "class_name", help="Which folder of --sounds, where it holds one per class.")
+@click.option("--out", type=click.Path(path_type=Path), help="Dubbed video to write: .mp4, .mov or .mkv.")
+@click.option("--stem", type=click.Path(path_type=Path), help="WAV file of the placed sounds alone.")
+@click.option(
+    "--keep-original/--replace",
+    default=True,
+    show_default=True,
+    help="Mix the video's own sound under, 6 dB lower, or leave it out.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the pitch changes."
+)
+@click.option(
+    "--gain-db", default=0.0, show_default=True, type=float, help="Placed sounds louder or quieter."
+)
+def dub(video: Path, hits: Path, row_id: str | None, **given: Any) -> None:
+    """Make a preview that can be heard: VIDEO, its pictures untouched, with a sound at each hit.
+
+    HITS has the columns row_id,frame,time_s,probability,x_fraction,y_fraction, as data/evaluation/hits.csv.
+
+    \b
+    Examples:
+      ta2net dub film.mp4 --hits hits.csv --out dubbed.mp4
+      ta2net dub film.mp4 --hits hits.csv --sounds my_drums/ --replace --out dubbed.mov --stem drums.wav
+    """
+    from ta2net.deliver.dub import dub as run
+    from ta2net.deliver.dub.hits_file import read_hits
+
+    done = run(video, read_hits(hits, row_id), **given)
+    for note in done.notes:
+        click.echo(note, err=True)
+    written = " and ".join(str(given[name]) for name in ("out", "stem") if given[name])
+    click.echo(f"{done.sounds} sounds placed; written: {written}")
+
+
 if __name__ == "__main__":
     main()

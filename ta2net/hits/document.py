@@ -7,14 +7,17 @@ import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.atomic import write_text
 from ta2net.hits.decoding import Peaks
-from ta2net.hits.scoring import Scores
 from ta2net.hits.where import peak_place
+
+if TYPE_CHECKING:
+    from ta2net.hits.scoring import Scores  # loads torch, which those who only read hits can do without
 
 HIGH_RECALL_SCORE = 0.01
 """Candidates down to this probability are kept, so that another threshold needs no model."""

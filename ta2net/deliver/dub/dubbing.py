@@ -1,0 +1,155 @@
+"""Video and hits -> a dubbed video, a sound track, or both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.probe import VideoInfo, probe
+from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
+from ta2net.deliver.dub.mix import Placement, mixed, peak, safe_gain
+from ta2net.deliver.dub.mux import check_format, write_dubbed
+from ta2net.deliver.dub.original import UNDER_DB, original_sound, original_start
+from ta2net.deliver.dub.schedule import check_hits, place
+from ta2net.deliver.dub.sounds import Sounds, default_sounds, read_sounds
+from ta2net.deliver.dub.stem import write_stem
+
+if TYPE_CHECKING:
+    from ta2net.hits.document import Hit
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """What was written.
+
+    Attributes:
+        sounds: sounds that were placed: fewer than hits where several hits lay on one frame.
+        notes: what the user should know, a line each.
+    """
+
+    sounds: int
+    notes: tuple[str, ...]
+
+
+def dub(
+    video: str | Path,
+    hits: Sequence[Hit],
+    sounds: str | Path | Sounds | None,
+    out: str | Path | None,
+    *,
+    stem: str | Path | None = None,
+    keep_original: bool = True,
+    seed: int = 0,
+    gain_db: float = 0.0,
+    class_name: str | None = None,
+) -> Dubbed:
+    """Place a sound at each hit of a video; write it beside the video's pictures, alone, or both.
+
+    The track begins with the first picture, or with the original sound where that is kept and begins earlier
+    (not before time 0), and ends with the last picture, or with the original sound where that ends later. The
+    stem begins and ends with the pictures.
+
+    Args:
+        video: any file that ``probe`` reads.
+        hits: of this video, in any order; ``row_id`` is not looked at.
+        sounds: a file, a folder (see ``read_sounds``), sounds already read, or None for the synthesised ones.
+        out: the dubbed video to write, .mp4, .mov or .mkv; None for none.
+        stem: a WAV file of the placed sounds alone to write; None for none.
+        keep_original: mix the video's own sound under, 6 dB lower; otherwise it is left out.
+        seed: of the changes of pitch.
+        gain_db: makes the placed sounds louder or quieter.
+        class_name: which folder of ``sounds``.
+
+    Raises:
+        UserError: nothing to write, hits of another video, sounds that cannot be used, files that cannot be
+            written.
+        VideoError: the video cannot be read.
+    """
+    _check_outputs(video, out, stem)
+    if not math.isfinite(gain_db):
+        raise UserError(f"a gain of {gain_db} dB is no level; give a number such as -6")
+    info = probe(video)
+    check_hits(hits, info)
+    bank = sounds if isinstance(sounds, Sounds) else _bank(sounds, class_name)
+    notes = list(bank.notes)
+    if not hits:
+        notes.append("no hits: nothing was placed")
+    first, end = _span(info)
+    placed = place(
+        hits, info, bank.sounds, first_sample=first, n_samples=end - first, seed=seed, gain_db=gain_db
+    )
+    if stem is not None:
+        alone = partial(mixed, placed, end - first)
+        gain = safe_gain(peak(alone()))
+        notes += _lowered(stem, gain)
+        _write_stem(_scaled(alone(), gain), stem)
+    if out is not None:
+        start = original_start(video) if keep_original else None
+        begin = first if start is None else min(first, max(start, 0))
+        shifted = [Placement(one.start + first - begin, one.samples, one.gain) for one in placed]
+        notes += _write_video(info, out, shifted, begin, end, under=start is not None)
+    return Dubbed(len(placed), tuple(notes))
+
+
+def _check_outputs(video: str | Path, out: str | Path | None, stem: str | Path | None) -> None:
+    if out is None and stem is None:
+        raise UserError("nothing to write: give --out VIDEO, --stem WAV, or both")
+    if out is not None:
+        check_format(out)
+    if stem is not None and Path(stem).suffix.lower() != ".wav":
+        raise UserError(f"{stem}: the stem is a WAV file; give it a name that ends in .wav")
+    for path in (out, stem):
+        if path is not None and Path(path).resolve() == Path(video).resolve():
+            raise UserError(f"{path}: would replace the video itself; choose another name")
+
+
+def _bank(sounds: str | Path | None, class_name: str | None) -> Sounds:
+    if sounds is None:
+        if class_name is not None:
+            raise UserError("--class chooses a folder of sounds: give --sounds with it")
+        return default_sounds()
+    return read_sounds(sounds, class_name)
+
+
+def _span(info: VideoInfo) -> tuple[int, int]:
+    """First sample of the pictures, and the one after their end, from time 0 of the file.
+
+    Containers do not say how long the last frame is shown: it counts like the average one.
+    """
+    end_s = float(info.times_s[-1]) + 1.0 / float(info.fps)
+    return math.floor(float(info.times_s[0]) * SAMPLE_RATE), math.ceil(end_s * SAMPLE_RATE)
+
+
+def _write_video(
+    info: VideoInfo, out: str | Path, placed: list[Placement], begin: int, end: int, *, under: bool
+) -> list[str]:
+    def track() -> Iterator[Samples]:
+        original = original_sound(info.path, begin) if under else ()
+        return mixed(placed, end - begin, original, amplitude(UNDER_DB))
+
+    gain = safe_gain(peak(track()))
+    return _lowered(out, gain) + write_dubbed(info, out, _scaled(track(), gain), begin)
+
+
+def _write_stem(track: Iterable[Samples], stem: str | Path) -> None:
+    try:
+        write_stem(track, stem)
+    except OSError as error:
+        raise UserError(f"{stem}: cannot be written ({error.strerror or error}); check the folder") from error
+
+
+def _scaled(track: Iterable[Samples], gain: float) -> Iterator[Samples]:
+    return (block * np.float32(gain) for block in track)
+
+
+def _lowered(path: str | Path, gain: float) -> list[str]:
+    if gain == 1.0:
+        return []
+    return [f"{path}: lowered by {-20 * math.log10(gain):.1f} dB so that nothing clips"]
