@@ -22,7 +22,7 @@ def save_study(results: dict[str, Any], figures: Sequence[str], out: Path) -> No
         figures: which of its figures to draw; all lie in [0, 1].
     """
     rows = results["rows"]
-    picture = Figure(figsize=(8, 1.2 + 0.42 * len(rows)), layout="constrained")
+    picture = Figure(figsize=(9, 1.2 + 0.42 * len(rows)), layout="constrained")
     axes = picture.subplots()
     places = np.arange(len(rows))
     height = 0.8 / len(figures)
@@ -39,6 +39,6 @@ def save_study(results: dict[str, Any], figures: Sequence[str], out: Path) -> No
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("higher is better; dots are seeds, bars their means")
     axes.set_title(results["title"])
-    axes.legend(loc="lower right")
+    picture.legend(loc="outside right upper")
     with written_beside(out) as temporary, temporary.open("wb") as stream:
         picture.savefig(stream, format="png", dpi=130)
