@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows ablation extras test lint format clean
+.PHONY: configured help setup repro flows weights ablation extras test lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ repro: configured ## run the whole pipeline (dvc repro) and print what it found
 
 flows: configured ## run the pipeline up to the flow store
 	$(DVC) repro flows
+
+weights: repro ## train and put the network in the place of the built-in one
+	cp data/run/best.safetensors ta2net/weights/impacts.safetensors
 
 ablation: flows ## what each part of the network is worth: 18 training runs, about an hour on two cores
 	$(DVC) repro --force --single-item stages/dvc.yaml:ablation

@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.sources.videos import EXTENSIONS
+from ta2net.deliver.exports.film import look_at, timeline_of
+from ta2net.deliver.exports.registry import formats_named, write_exports
 from ta2net.hits.document import HIGH_RECALL_SCORE, hits_at, write_hits
 from ta2net.hits.saved import SCORES, write_scores
 from ta2net.predict import File2Hits, Prediction, Scores2Hits
+
+BUILT_IN = Path(__file__).parent / "weights" / "impacts.safetensors"
+"""Trained by this program's own pipeline on the embedded data set: `make weights` makes it again."""
 
 HITS, CANDIDATES = "hits.csv", "candidates.csv"
 
@@ -122,3 +128,39 @@ def predict_files(
             yield Outcome(path, folder, failure=f"{path}: {type(error).__name__}: {error}")
         else:
             yield Outcome(path, folder, hits=len(found.hits))
+
+
+def predict_videos(
+    inputs: Sequence[str],
+    out: Path,
+    formats: Sequence[str],
+    *,
+    checkpoint: Path | None = None,
+    skip_existing: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    **options: Any,
+) -> list[Outcome]:
+    """All that ``ta2net predict`` does: see ``videos_of``, ``File2Hits`` (``options``), ``predict_files``.
+
+    Args:
+        formats: names of editors' formats to write beside the CSV files.
+        checkpoint: a trained network; None: the one that comes with the program.
+
+    Raises:
+        UserError: a wrong input, format or option, before the first video is looked at.
+    """
+    names = formats_named(formats) if formats else []
+    paths = videos_of(inputs)
+    predictor = File2Hits(checkpoint or BUILT_IN, **options)
+    model = f"{(checkpoint or BUILT_IN).name}, threshold {predictor.decide.threshold:.3f}"
+
+    def deliver(found: Prediction, folder: Path) -> None:
+        if names:
+            timeline = timeline_of(look_at(found.info.path), found.hits, model=model)
+            write_exports(timeline, names, folder)
+
+    done = predict_files(
+        predictor, paths, out, deliver=deliver, skip_existing=skip_existing, start_s=start_s, end_s=end_s
+    )
+    return list(done)

@@ -13,8 +13,8 @@ from scipy.io import wavfile
 
 from pipeline.errors import UserError
 from ta2net.cli import main
-from ta2net.deliver.dub.hits_file import read_hits
 from ta2net.hits.document import Hit, write_hits
+from ta2net.hits.hits_file import read_hits
 
 HITS = [
     Hit("a", 5, 0.2, 0.9, 0.1, 0.2),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from pipeline.decode import read_all
 from pipeline.errors import UserError, VideoError
@@ -13,6 +17,7 @@ from pipeline.kinematics import Coding, Frames2Kinematics
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import probe
 from pipeline.store import Window
+from ta2net.cli import main
 from ta2net.hits.peaks import candidate_peaks
 from ta2net.hits.scoring import Scorer, Scores
 from ta2net.model.ta2net import TA2Net
@@ -146,3 +151,46 @@ def test_placed_scores_are_silent_elsewhere():
     assert np.isnan(whole.localization[3]).all()
     hits = Scores2Hits(0.5, PeaksParams(smoothing_frames=0.0))("x", whole, np.arange(10.0))
     assert [(hit.frame, hit.time_s) for hit in hits] == [(6, 6.0)]  # moved by its offset
+
+
+def test_the_command_line(checkpoint, film, tmp_path):
+    """Two films, one of them broken: the good one has all its files, and its markers are its hits."""
+    broken = tmp_path / "broken <script>.mp4"
+    broken.write_text("no film")
+    arguments = ["predict", str(film), str(broken), "--out", str(tmp_path / "out"), "--min-distance", "6"]
+    arguments += ["--checkpoint", str(checkpoint), "--format", "audacity,json", "--device", "cpu"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2, done.output
+    assert f"1 of 2 videos failed:\n  {broken}" in done.output
+    folder = tmp_path / "out" / "film"
+    with (folder / "hits.csv").open() as stream:
+        hits = list(csv.DictReader(stream))
+    assert f"{film}: {len(hits)} hits; {folder}/" in done.output
+    markers = (folder / "film.audacity.txt").read_text().splitlines()
+    # Audacity counts from what a player shows as 0:00, here the first frame, shown at 0.4 s
+    assert [float(line.split("\t")[0]) for line in markers] == pytest.approx(
+        [float(hit["time_s"]) - 0.4 for hit in hits], abs=1e-5
+    )
+    assert len(json.loads((folder / "film.hits.json").read_text())["hits"]) == len(hits) > 0
+    again = CliRunner().invoke(main, [*arguments[:2], *arguments[3:], "--skip-existing"])
+    assert again.exit_code == 0, again.output
+    assert "complete, skipped" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.mp4"], "none.mp4: no such file, folder or pattern"),
+        (["FILM", "--format", "premier"], "unknown format 'premier'"),
+        (["FILM", "--threshold", "2"], "2.0 is not in the range 0<=x<=1"),
+        (["FILM", "--checkpoint", "none.safetensors"], "none.safetensors: no checkpoint here"),
+        (["FILM", "--start", "9"], "from 9.0 s to the end there are 0 frames"),
+    ],
+)
+def test_wrong_arguments(arguments, message, film, checkpoint, tmp_path):
+    given = [str(film) if argument == "FILM" else argument for argument in arguments]
+    if "--checkpoint" not in given:
+        given += ["--checkpoint", str(checkpoint)]
+    done = CliRunner().invoke(main, ["predict", *given, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert message in done.output

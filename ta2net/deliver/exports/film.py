@@ -1,0 +1,145 @@
+"""What the exports must know of a video file, and hits laid on it.
+
+``pipeline.probe`` gives presentation times as floating point numbers; here they become exact again, as
+multiples of the stream's time base.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.errors import UserError
+from ta2net.deliver.timecode import TIMECODE
+from ta2net.deliver.timeline import Marker, Timeline
+
+if TYPE_CHECKING:
+    from pipeline.probe import VideoInfo
+
+TIME_TOLERANCE_S = 0.002
+"""Between a hit's time and its frame's: hits.csv has microseconds, other programs round to milliseconds."""
+
+
+class HitLike(Protocol):
+    """A ``ta2net.hits.document.Hit``, or anything with its fields."""
+
+    @property
+    def frame(self) -> int: ...
+    @property
+    def time_s(self) -> float: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def x_fraction(self) -> float: ...
+    @property
+    def y_fraction(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video file.
+
+    Attributes:
+        path: absolute.
+        fps: average frame rate.
+        height_px, width_px: of the picture as shown, after rotation.
+        times_s: presentation time of every frame in s, the container's own, exact.
+        player_zero_s: the container's time that a player shows as 0:00.
+        start_timecode: of the first frame, from the file; None: the file has none.
+    """
+
+    path: str
+    fps: Fraction
+    height_px: int
+    width_px: int
+    times_s: tuple[Fraction, ...]
+    player_zero_s: Fraction
+    start_timecode: str | None
+
+
+def look_at(path: str | os.PathLike[str]) -> Film:
+    """Probe a video file.
+
+    Raises:
+        VideoError: see ``pipeline.probe.probe``.
+    """
+    from pipeline.container import opened  # PyAV; the exports themselves do without it
+    from pipeline.probe import probe
+
+    info = probe(path)
+    with opened(path) as (container, stream):
+        times_s = exact_times(info, Fraction(stream.time_base))
+        sounds_s = [
+            sound.start_time * Fraction(sound.time_base)
+            for sound in container.streams.audio
+            if sound.start_time is not None
+        ]
+        found = stream.metadata.get("timecode") or container.metadata.get("timecode")
+    return Film(
+        path=str(Path(path).absolute()),
+        fps=info.fps,
+        height_px=info.height,
+        width_px=info.width,
+        times_s=times_s,
+        # a sound track below 0 starts with its encoder's run-in, which is not played
+        player_zero_s=min([times_s[0], *(max(start_s, Fraction(0)) for start_s in sounds_s)]),
+        start_timecode=found if found and TIMECODE.fullmatch(found) else None,
+    )
+
+
+def exact_times(info: VideoInfo, time_base: Fraction) -> tuple[Fraction, ...]:
+    """Presentation times in s as the container stores them: whole multiples of its time base.
+
+    Where the container has no usable times (``time_source`` is ``index``), frame number / frame rate.
+    """
+    if info.time_source == "index":
+        return tuple(frame / info.fps for frame in range(info.n_frames))
+    return tuple(round(Fraction(time_s) / time_base) * time_base for time_s in info.times_s.tolist())
+
+
+def timeline_of(film: Film, hits: Iterable[HitLike], *, class_name: str = "", **more: Any) -> Timeline:
+    """A film with its hits.
+
+    Args:
+        hits: of this film, in any order; their times are replaced by the exact ones of their frames.
+        class_name: of all of them, and what editors show; empty: ``hit``.
+        more: further fields of ``Timeline`` (``model``, ``versions``, ``drop_frame``, ...).
+
+    Raises:
+        UserError: a hit is at no frame of the film or at another time than its frame, or see ``Timeline``.
+    """
+    name = Path(film.path).name
+    markers = []
+    for hit in sorted(hits, key=lambda hit: hit.frame):
+        if not 0 <= hit.frame < len(film.times_s):
+            raise UserError(
+                f"{name}: there is a hit at frame {hit.frame}, but the video has {len(film.times_s)} frames; "
+                "give the video the hits were found in"
+            )
+        time_s = film.times_s[hit.frame]
+        if abs(hit.time_s - time_s) > TIME_TOLERANCE_S:
+            raise UserError(
+                f"{name}: the hit at frame {hit.frame} has the time {hit.time_s:.6f} s, but that frame is "
+                f"shown at {float(time_s):.6f} s; give the video the hits were found in"
+            )
+        where = (hit.x_fraction, hit.y_fraction)
+        label = class_name or "hit"
+        markers.append(Marker(hit.frame, time_s, hit.probability, *where, label, class_name))
+    known: dict[str, Any] = {
+        "name": name,
+        "fps": film.fps,
+        "n_frames": len(film.times_s),
+        "height_px": film.height_px,
+        "width_px": film.width_px,
+        "first_frame_s": film.times_s[0],
+        "last_frame_s": film.times_s[-1],
+        "markers": tuple(markers),
+        "player_zero_s": film.player_zero_s,
+        "path": film.path,
+        "start_timecode": film.start_timecode,
+    }
+    return Timeline(**(known | more))
