@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
-from pipeline.errors import UserError
+from ta2net.commands import dub, export, predict
 from ta2net.compose import compose_params
 from ta2net.params import read
 
@@ -230,128 +230,8 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
-@main.command()
-@click.argument("videos", nargs=-1, required=True)
-@click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="A trained network; default: built in.")
-@click.option(
-    "--format", "formats", multiple=True, help="Also write for editors: audacity,resolve,... or all."
-)
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Default: as validation chose it.")
-@click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames.")
-@click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame.")
-@click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
-@click.option("--flow-checkpoint", help="Weights of the network's flow model, where they lie here.")
-@click.option("--skip-existing", is_flag=True, help="Leave videos whose results are complete.")
-def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **options: Any) -> None:
-    """Find the hits of VIDEOS: files, folders, patterns. A folder of results for each in --out.
-
-    It holds hits.csv, candidates.csv (down to a probability of 0.01), scores.csv (every frame) and a file per
-    --format. A video that cannot be read does not stop the others; it is told at the end (exit code 2).
-
-    \b
-    Examples:
-      ta2net predict film.mp4
-      ta2net predict film.mp4 --format audacity,resolve --start 60 --end 90
-      ta2net predict "clips/**/*.mp4" --out results --skip-existing
-    """
-    from ta2net.batch import predict_videos
-
-    outcomes = predict_videos(videos, out, formats, **options)
-    for outcome in outcomes:
-        found = "complete, skipped" if outcome.hits is None else f"{outcome.hits} hits"
-        if outcome.failure is None:
-            click.echo(f"{outcome.path}: {found}; {outcome.folder}/")
-    failed = [outcome.failure for outcome in outcomes if outcome.failure is not None]
-    if failed:
-        raise UserError("\n  ".join([f"{len(failed)} of {len(outcomes)} videos failed:", *failed]))
-
-
-@main.command()
-@click.argument("video", type=click.Path(path_type=Path))
-@click.option("--hits", required=True, type=click.Path(path_type=Path), help="CSV of the video's hits.")
-@click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
-@click.option("--sounds", type=click.Path(path_type=Path), help="A sound file, or a folder; default: knocks.")
-@click.option("--class", "class_name", help="Which folder of --sounds, where it holds one per class.")
-@click.option("--out", type=click.Path(path_type=Path), help="Dubbed video to write: .mp4, .mov or .mkv.")
-@click.option("--stem", type=click.Path(path_type=Path), help="WAV file of the placed sounds alone.")
-@click.option(
-    "--keep-original/--replace",
-    default=True,
-    show_default=True,
-    help="Mix the video's own sound under, 6 dB lower, or leave it out.",
-)
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the pitch changes."
-)
-@click.option(
-    "--gain-db", default=0.0, show_default=True, type=float, help="Placed sounds louder or quieter."
-)
-def dub(video: Path, hits: Path, row_id: str | None, **given: Any) -> None:
-    """Make a preview that can be heard: VIDEO, its pictures untouched, with a sound at each hit.
-
-    HITS has the columns row_id,frame,time_s,probability,x_fraction,y_fraction, as data/evaluation/hits.csv.
-
-    \b
-    Examples:
-      ta2net dub film.mp4 --hits hits.csv --out dubbed.mp4
-      ta2net dub film.mp4 --hits hits.csv --sounds my_drums/ --replace --out dubbed.mov --stem drums.wav
-    """
-    from ta2net.deliver.dub import dub as run
-    from ta2net.hits.hits_file import read_hits
-
-    done = run(video, read_hits(hits, row_id), **given)
-    for note in done.notes:
-        click.echo(note, err=True)
-    written = " and ".join(str(given[name]) for name in ("out", "stem") if given[name])
-    click.echo(f"{done.sounds} sounds placed; written: {written}")
-
-
-@main.command()
-@click.option(
-    "--hits",
-    default="data/evaluation/hits.csv",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="CSV of hits.",
-)
-@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video they were found in.")
-@click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
-@click.option("--format", "formats", required=True, multiple=True, help="Names with commas, or all.")
-@click.option("--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--class", "class_name", default="", help="What markers are called; default: hit.")
-@click.option("--start-timecode", help="Timecode of the first frame; default: the video's own, or none.")
-@click.option("--drop/--non-drop", "drop_frame", default=None, help="Drop-frame timecode; default: at 29.97.")
-def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...], **given: Any) -> None:
-    """Write hits as files that editors open: VIDEO's name, then .premiere.xml, .audacity.txt and so on.
-
-    \b
-    Formats:
-      json, csv            everything that is known, for programs
-      premiere, resolve, fcpxml, otio    video editors
-      audacity, reaper, protools, midi   programs for sound
-      vtt, srt             subtitles: a cue at each hit
-      e2espot              predictions as E2E-Spot scores them
-    docs/editors.md says what to click in each program.
-
-    \b
-    Examples:
-      ta2net export --video film.mp4 --hits hits.csv --format audacity
-      ta2net export --video film.mp4 --row film --format premiere,resolve --out markers
-      ta2net export --video film.mov --hits hits.csv --format all --start-timecode "10:00:00;00"
-    """
-    from importlib.metadata import version
-
-    from ta2net.deliver.exports import formats_named, look_at, timeline_of, write_exports
-    from ta2net.hits.hits_file import read_hits
-
-    names = formats_named(formats)
-    more = {name: value for name, value in given.items() if value is not None and name != "out"}
-    found = read_hits(hits, row_id)
-    timeline = timeline_of(look_at(video), found, versions={"ta2net": version("ta2net")}, **more)
-    for path in write_exports(timeline, names, given["out"]):
-        click.echo(f"written: {path}")
+for command in (predict, export, dub):
+    main.add_command(command)
 
 
 if __name__ == "__main__":
