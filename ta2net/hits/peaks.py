@@ -43,12 +43,6 @@ def candidate_peaks(scores: Scores, params: PeaksParams) -> tuple[Frames, Scores
     return frames, smooth[frames]
 
 
-def peaks_above(scores: Scores, threshold: float, params: PeaksParams) -> Frames:
-    """The frames of ``candidate_peaks`` whose smoothed score reaches ``threshold``."""
-    frames, heights = candidate_peaks(scores, params)
-    return frames[heights >= threshold]
-
-
 def frames_above(scores: Scores, threshold: float) -> Frames:
     """Every frame whose own score reaches ``threshold``, as the paper reads its output ``O_t``."""
     return np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) >= threshold).astype(np.int64)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ta2net.hits.decoding import row_peaks
-from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, peaks_above, smoothed, spaced
+from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, smoothed, spaced
 from ta2net.hits.threshold import LabelledScores, best_frame_threshold, best_threshold, operating_points
 from ta2net.params import PeaksParams
 
@@ -18,22 +18,26 @@ SHARP = PeaksParams(smoothing_frames=0.0)
 nan = np.nan
 
 
+def found_above(scores, threshold, params):
+    return row_peaks(scores, params).above(threshold).frames
+
+
 def test_peaks_by_hand():
     scores = np.array([0.9, 0.1, 0.2, 0.8, 0.2, 0.1, 0.5, 0.5, 0.5, 0.1, 0.7])
     frames, heights = candidate_peaks(scores, SHARP)
     assert frames.tolist() == [0, 3, 7, 10]
     assert heights.tolist() == [0.9, 0.8, 0.5, 0.7]
-    assert peaks_above(scores, 0.7, SHARP).tolist() == [0, 3, 10]
+    assert found_above(scores, 0.7, SHARP).tolist() == [0, 3, 10]
 
 
 def test_hits_three_frames_apart_are_both_found():
     scores = np.array([0, 0, 1, 0.3, 0.3, 1, 0, 0], float)
-    assert peaks_above(scores, 0.5, SHARP).tolist() == [2, 5]
+    assert found_above(scores, 0.5, SHARP).tolist() == [2, 5]
 
 
 def test_frames_without_a_score_are_never_hits():
     scores = np.array([nan, nan, 0.4, 0.9, 0.4, nan, nan])
-    assert peaks_above(scores, 0.0, PeaksParams(smoothing_frames=1.0)).tolist() == [3]
+    assert found_above(scores, 0.0, PeaksParams(smoothing_frames=1.0)).tolist() == [3]
     assert frames_above(scores, 0.4).tolist() == [2, 3, 4]
 
 
@@ -46,7 +50,7 @@ def test_smoothing_keeps_a_constant_and_its_gaps():
 def test_a_higher_threshold_keeps_a_subset(values, one, other):
     scores = np.array(values)
     low, high = min(one, other), max(one, other)
-    assert set(peaks_above(scores, high, SHARP)) <= set(peaks_above(scores, low, SHARP))
+    assert set(found_above(scores, high, SHARP)) <= set(found_above(scores, low, SHARP))
 
 
 def test_the_best_threshold_parts_hits_from_noise():
