@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows weights ablation extras test lint format clean
+.PHONY: configured help setup repro flows weights ablation extras bench test lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,11 +39,14 @@ flows: configured ## run the pipeline up to the flow store
 weights: repro ## train and put the network in the place of the built-in one
 	cp data/run/best.safetensors ta2net/weights/impacts.safetensors
 
-ablation: flows ## what each part of the network is worth: 18 training runs, about an hour on two cores
+ablation: flows ## what each part of the network is worth: 18 training runs, some 50 minutes on two cores
 	$(DVC) repro --force --single-item stages/dvc.yaml:ablation
 
-extras: flows ## what each extra of the training recipe is worth: 33 training runs, about two hours
+extras: flows ## what each extra of the training recipe is worth: 30 training runs, the better part of an hour
 	$(BIN)/python -m stages.study --study configs/studies/extras.yaml --work data/extras --out docs/extras
+
+bench: $(READY) ## measure ours against what one would do otherwise; benchmarks/results.json
+	MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296 $(BIN)/python -m benchmarks
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest

@@ -70,14 +70,23 @@ def find_weights(model: str, checkpoint: str | None) -> Weights:
     return find_by_url(model, checkpoint, urls, default)
 
 
-def build(model: str, weights: Weights, device: Device) -> OfFrames:
-    """The network as a function; raises ``WeightsError`` for a file of another model."""
+def new_network(model: str) -> Any:
+    """ptlflow's network with random weights.
+
+    Raises:
+        WeightsError: a part of it is fetched while it is built, and cannot be.
+    """
     ptlflow = _ptlflow()
     try:
         with _quiet():
-            network = ptlflow.get_model(model)
+            return ptlflow.get_model(model)
     except OSError as error:  # some models fetch their backbone from a model hub while they are built
         raise WeightsError(f"{model}: a part of it cannot be downloaded ({error})") from error
+
+
+def build(model: str, weights: Weights, device: Device) -> OfFrames:
+    """The network as a function; raises ``WeightsError`` for a file of another model."""
+    network = new_network(model)
     document = read_weights(weights)
     fit_weights(network, document, model, weights)
     _restore_settings(network, document)

@@ -1,0 +1,64 @@
+"""GMFlow in one pass for both directions against ptlflow's own forward, a pair and a direction at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.measure import Ratio, compared
+from pipeline.device import chosen_device
+from pipeline.flow.gmflow import Gmflow
+from pipeline.flow.networks import NetworkEstimator
+from pipeline.flow.ptlflow_models import new_network
+
+SIZES = {"gmflow_128": (128, 128), "gmflow_224": (224, 224), "gmflow_256x320": (256, 320)}
+
+
+def ratios(pairs: int, rounds: int, device: str) -> Iterator[Ratio]:
+    """Pairs per second, ours to theirs, in float32 and bfloat16; theirs is float32, as ptlflow runs it.
+
+    Args:
+        pairs: of consecutive frames that our way is given at a time; the other way gets a quarter of them.
+        rounds: measurements of each.
+        device: as ``flow.device``.
+    """
+    where = chosen_device(device)
+    torch.manual_seed(0)  # any weights take the same time
+    network = new_network("gmflow").eval().to(where)
+    for name, size in SIZES.items():
+        frames = _frames(pairs + 1, size)
+        for precision in ("fp32", "bf16"):
+            engine = NetworkEstimator("gmflow", {}, where, precision, 8, Gmflow(network))
+
+            def ours(engine: NetworkEstimator = engine, frames: Any = frames) -> float:
+                return float(len(engine.estimate(frames)))
+
+            def theirs(frames: Any = frames) -> float:
+                return _pair_by_pair(network, frames[: 1 + max(1, pairs // 4)], where)
+
+            yield compared(
+                f"flow.{name}.{precision}_vs_naive", ours, theirs, "ptlflow's forward, pair by pair", rounds
+            )
+
+
+def _pair_by_pair(network: Any, frames: np.ndarray[Any, Any], device: torch.device) -> float:
+    """What ptlflow's inference script does, once per direction; the number of pairs."""
+    with torch.inference_mode():
+        for first, second in pairwise(frames):
+            for pair in ((first, second), (second, first)):
+                images = torch.from_numpy(np.stack(pair)).to(device).permute(0, 3, 1, 2).flip(1).float() / 255
+                network({"images": images[None]})["flows"].cpu()
+    return float(len(frames) - 1)
+
+
+def _frames(count: int, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """A texture that drifts by (3, 2) px a frame: (count, h, w, 3) uint8."""
+    height, width = size
+    noise = np.random.default_rng(0).integers(0, 256, (height // 4 + count, width // 4 + count, 3), np.uint8)
+    picture = cv2.resize(noise, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    return np.stack([picture[2 * t : 2 * t + height, 3 * t : 3 * t + width] for t in range(count)])
