@@ -13,11 +13,14 @@ from click.testing import CliRunner
 from pipeline.decode import read_all
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import make_estimator
+from pipeline.impacts.specimen import bounce_clip
 from pipeline.kinematics import Coding, Frames2Kinematics
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import probe
 from pipeline.store import Window
+from ta2net.batch import BUILT_IN
 from ta2net.cli import main
+from ta2net.hits.matching import match
 from ta2net.hits.peaks import candidate_peaks
 from ta2net.hits.scoring import Scorer, Scores
 from ta2net.model.ta2net import TA2Net
@@ -194,3 +197,13 @@ def test_wrong_arguments(arguments, message, film, checkpoint, tmp_path):
     done = CliRunner().invoke(main, ["predict", *given, "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_the_built_in_network_hears_a_ball_bounce():
+    """The network that comes with the program, on a clip whose contacts follow from physics."""
+    clip = bounce_clip()
+    predictor = File2Hits(BUILT_IN, device="cpu")
+    scores = predictor.score.of_stream(predictor.kinematics([clip.frames]), 64.0)
+    found = predictor.decide.found(scores).frames
+    paired, _ = match(found, clip.contact_frames, 1)
+    assert len(paired) == len(found) == len(clip.contact_frames)
