@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
-from ta2net.commands import dub, export, predict
+from ta2net.commands import dub, export, inspect, predict
 from ta2net.compose import compose_params
 from ta2net.params import read
 
@@ -230,7 +230,7 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
-for command in (predict, export, dub):
+for command in (predict, export, dub, inspect):
     main.add_command(command)
 
 

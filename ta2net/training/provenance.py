@@ -11,6 +11,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
 LIBRARIES = ("ta2net", "torch", "torchvision", "lightning", "numpy", "zarr")
+PACKAGES = ("pipeline", "ta2net", "stages")
 GIT_PATIENCE_S = 10.0
 
 
@@ -28,7 +29,9 @@ def git_state(source: Path) -> dict[str, Any]:
     """``commit`` and ``dirty`` of the checkout whose root is ``source``."""
     # a package installed inside somebody's repository has a commit above it that says nothing about it
     commit = _git(source, "rev-parse", "HEAD") if (source / ".git").exists() else None
-    changes = None if commit is None else _git(source, "status", "--porcelain", "--untracked-files=no")
+    # a run of the pipeline changes dvc.lock and metrics.json itself: only the code counts
+    asked = ("status", "--porcelain", "--untracked-files=no", "--", *PACKAGES)
+    changes = None if commit is None else _git(source, *asked)
     return {"commit": commit, "dirty": None if changes is None else changes != ""}
 
 

@@ -150,15 +150,19 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_the_commit_of_a_checkout_and_of_none(tmp_path, monkeypatch):
     (tmp_path / "inside").mkdir()
-    (tmp_path / "code.py").write_text("x = 1\n")
+    code, lock = tmp_path / "ta2net" / "code.py", tmp_path / "dvc.lock"
+    code.parent.mkdir()
+    code.write_text("x = 1\n")
+    lock.write_text("before\n")
     git(tmp_path, "init", "-q")
-    git(tmp_path, "add", "code.py")
+    git(tmp_path, "add", "ta2net", "dvc.lock")
     git(tmp_path, "commit", "-qm", "start")
     commit = git(tmp_path, "rev-parse", "HEAD")
     assert git_state(tmp_path) == {"commit": commit, "dirty": False}
     (tmp_path / "data.bin").write_text("untracked files are data")
+    lock.write_text("a run of the pipeline writes this\n")
     assert git_state(tmp_path)["dirty"] is False
-    (tmp_path / "code.py").write_text("x = 2\n")
+    code.write_text("x = 2\n")
     assert git_state(tmp_path) == {"commit": commit, "dirty": True}
     nothing = {"commit": None, "dirty": None}
     assert git_state(tmp_path / "inside") == nothing  # somebody else's repository

@@ -1,0 +1,101 @@
+"""What is in a file this program reads or writes: a video, a flow store, a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.probe import probe
+from pipeline.store import FlowStore
+
+Facts = list[tuple[str, str]]
+"""Names and values, in the order in which they are shown."""
+
+
+def facts_of(path: Path) -> Facts:
+    """What there is to know of ``path``: a folder is taken for a flow store, .safetensors for a checkpoint.
+
+    Raises:
+        UserError: it is missing, or none of the three.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; give a video, a flow store or a checkpoint")
+    if path.is_dir():
+        return _of_store(path)
+    return _of_checkpoint(path) if path.suffix == ".safetensors" else _of_video(path)
+
+
+def shown(facts: Facts) -> str:
+    """The facts as text, the values in one column."""
+    width = max(len(name) for name, _ in facts) + 2
+    return "\n".join(f"{name:<{width}}{value}" for name, value in facts)
+
+
+def _of_video(path: Path) -> Facts:
+    info = probe(path)
+    span_s = info.times_s[-1] - info.times_s[0] + 1 / float(info.fps)
+    facts = [
+        ("video", info.path),
+        ("coding", f"{info.codec} in {info.container}"),
+        ("picture", f"{info.width} x {info.height} px, turned by {info.rotation_deg} degrees"),
+        ("frames", f"{info.n_frames}, {info.fps} = {float(info.fps):.3f} a second, {span_s:.3f} s"),
+        ("first frame at", f"{info.times_s[0]:.6f} s (times from the container's {info.time_source})"),
+        ("sound", "yes" if info.has_audio else "no"),
+    ]
+    facts += [("not for decord", reason) for reason in info.decord_hazards]
+    return facts + [("note", note) for note in info.notes]
+
+
+def _of_store(path: Path) -> Facts:
+    store = FlowStore(path)
+    row_ids = store.row_ids()
+    if not row_ids:
+        return [("flow store", str(path)), ("rows", "0")]
+    rows = [store.attributes(row_id) for row_id in row_ids]
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    estimators = sorted({_named(row.estimator) for row in rows})
+    sizes = sorted({row.store_size for row in rows})
+    cut = sum(row.saturated_velocity + row.saturated_inflection for row in rows)
+    return [
+        ("flow store", str(path)),
+        ("rows", f"{len(rows)}: {', '.join(row_ids[:3])}{', ...' if len(rows) > 3 else ''}"),
+        ("frames", f"{sum(row.n_frames for row in rows)}, {sum(len(row.hits) for row in rows)} labelled"),
+        ("picture", ", ".join(f"{height} x {width} (height x width) px" for height, width in sizes)),
+        ("coding", f"{store.coding.kind}, {store.coding.scale} steps per px; {cut} values cut"),
+        *(("flow", estimator) for estimator in estimators),
+        ("on disk", f"{size / 1e6:.1f} MB"),
+    ]
+
+
+def _named(estimator: Mapping[str, Any]) -> str:
+    """An estimator's identity as far as it goes: own stores may say less."""
+    size = f" at {' x '.join(map(str, estimator['size']))} px" if "size" in estimator else ""
+    library = f" ({estimator['library']})" if "library" in estimator else ""
+    return f"{estimator['model']}{size}{library}"
+
+
+def _of_checkpoint(path: Path) -> Facts:
+    from ta2net.training import checkpoint as files  # torch
+
+    found = files.read(path)
+    document = found.document
+    network = files.without_prefix(found.tensors, "model")
+    if "params" not in document or not network:
+        raise UserError(f"{path}: a checkpoint without a network; give best.safetensors of a run")
+    params = document["params"]
+    model, flow, store = params["model"], params["flow"], params["store"]
+    made = document.get("provenance") or {}
+    git, versions = made.get("git") or {}, made.get("versions") or {}
+    commit = git.get("commit") or "unknown"
+    return [
+        ("checkpoint", str(path)),
+        ("network", f"{model['backbone']}, {sum(x.numel() for x in network.values()):,} numbers"),
+        ("clips", f"{params['clips']['frames']} frames of {store['size'][0]} x {store['size'][1]} px"),
+        ("flow", f"{flow['model']} at {flow['size'][0]} x {flow['size'][1]} px"),
+        *((f"threshold, {name}", f"{value:.4f}") for name, value in document.get("thresholds", {}).items()),
+        *((f"validation, {name}", f"{value:.4g}") for name, value in document.get("validation", {}).items()),
+        ("code", f"commit {commit}{' and changes' if git.get('dirty') else ''}"),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items() if number)),
+    ]

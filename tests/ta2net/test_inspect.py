@@ -1,0 +1,60 @@
+"""``ta2net inspect``: the facts are those of the file."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.store import FlowStore
+from ta2net.cli import main
+from ta2net.inspect import facts_of
+from ta2net.model.ta2net import TA2Net
+from ta2net.training import checkpoint as files
+
+
+def test_a_video(films, tmp_path):
+    film = films.write_video(tmp_path / "film.mp4", n_frames=30, rate=25, sound=True)
+    facts = dict(facts_of(film))
+    assert facts["picture"].startswith("64 x 48 px")
+    assert facts["frames"] == "30, 25 = 25.000 a second, 1.200 s"
+    assert facts["coding"].startswith("h264")
+    assert facts["sound"] == "yes"
+
+
+def test_a_store(toy_data):
+    store = FlowStore(toy_data / "flows.zarr")
+    hits = sum(len(store.attributes(row_id).hits) for row_id in store.row_ids())
+    facts = dict(facts_of(toy_data / "flows.zarr"))
+    assert facts["rows"].startswith("14: ")
+    assert facts["frames"] == f"{14 * 40}, {hits} labelled"
+    assert facts["coding"] == "int16, 64 steps per px; 0 values cut"
+    assert facts["flow"] == "toy"
+
+
+def test_a_checkpoint(toy_params, tmp_path):
+    model = TA2Net(toy_params.model, toy_params.clips.frames)
+    made = {"git": {"commit": "abc", "dirty": True}, "versions": {"torch": "2", "zarr": None}}
+    path = tmp_path / "net.safetensors"
+    files.write_model(path, model, toy_params, {"peaks": 0.25}, {"f1_at_2": 0.5}, made)
+    facts = dict(facts_of(path))
+    count = sum(value.numel() for value in model.state_dict().values())
+    assert facts["network"] == f"tiny, {count:,} numbers"
+    assert facts["clips"].startswith("24 frames of")
+    assert facts["threshold, peaks"] == "0.2500"
+    assert facts["code"] == "commit abc and changes"
+    assert facts["versions"] == "torch 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.mp4", "no such file or folder"),
+        ("text.mp4", "cannot read it as a video"),
+        (".", "not a flow store"),
+    ],
+)
+def test_other_things(name, message, tmp_path):
+    (tmp_path / "text.mp4").write_text("text")
+    done = CliRunner().invoke(main, ["inspect", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert message in done.output
