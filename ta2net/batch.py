@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.sources.videos import EXTENSIONS
+from pipeline.sources.videos import EXTENSIONS, index_videos
 from ta2net.deliver.exports.film import look_at, timeline_of
 from ta2net.deliver.exports.registry import formats_named, write_exports
 from ta2net.hits.document import HIGH_RECALL_SCORE, hits_at, write_hits
@@ -71,8 +70,7 @@ def videos_of(inputs: Sequence[str]) -> list[Path]:
 def _of_input(entry: str) -> Iterator[Path]:
     path = Path(entry)
     if path.is_dir():
-        for folder, _, files in sorted(os.walk(path)):
-            yield from (Path(folder, name) for name in sorted(files) if _looks_like_video(name))
+        yield from sorted(found for paths in index_videos(path).values() for found in paths)
     elif path.exists():
         yield path
     else:
@@ -116,6 +114,7 @@ def predict_files(
             continue
         try:
             found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
+            (folder / HITS).unlink(missing_ok=True)  # of an earlier run: not complete again before the end
             write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
             every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
             candidates = hits_at(found.name, every, found.info.times_s, found.scores)

@@ -22,6 +22,7 @@ from pipeline.params import Count, Section, parse_params, read_yaml
 from ta2net.compose import write_params
 from ta2net.deliver.plots import save_study
 from ta2net.params import Params, overlay
+from ta2net.training.checkpoint import BEST
 
 FIGURES = {
     "f1_at_1": ("event", "f1_at_1"),
@@ -30,8 +31,6 @@ FIGURES = {
     "pointing_game": ("where", "pointing_game"),
 }
 """What the table shows: its name -> where it stands in metrics.json."""
-
-BEST = "best.safetensors"
 
 
 class Study(Section):

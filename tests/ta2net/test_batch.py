@@ -112,3 +112,16 @@ def test_complete_folders_are_left_and_incomplete_ones_made_again(tmp_path):
     again = list(predict_files(network, paths, out, deliver=lambda *_: None, skip_existing=True))
     assert [outcome.hits for outcome in again] == [None, 1]
     assert network.seen == ["one.mp4", "two.mp4", "two.mp4"]
+
+
+def test_a_folder_that_is_made_anew_is_not_complete_before_its_end(tmp_path):
+    """An old hits.csv beside new scores would let a stopped run pass for a finished one."""
+    network, out = Network(), tmp_path / "out"
+    list(predict_files(network, [tmp_path / "one.mp4"], out, deliver=lambda *_: None))
+    assert (out / "one" / HITS).is_file()
+
+    def fail(*_):
+        raise UserError("disk full")
+
+    list(predict_files(network, [tmp_path / "one.mp4"], out, deliver=fail))
+    assert not (out / "one" / HITS).exists()
