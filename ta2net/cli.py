@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
-from ta2net.commands import dub, export, inspect, predict
+from ta2net.commands.files import inspect
+from ta2net.commands.films import dub, export, predict
 from ta2net.compose import compose_params
 from ta2net.params import read
 

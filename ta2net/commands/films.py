@@ -1,4 +1,4 @@
-"""Commands for people who have videos: find hits, write them for editors, hear them, look into files."""
+"""Commands for people who have videos: find hits, write them for editors, hear them."""
 
 from __future__ import annotations
 
@@ -132,19 +132,3 @@ def dub(video: Path, hits: Path, row_id: str | None, **given: Any) -> None:
         click.echo(note, err=True)
     written = " and ".join(str(given[name]) for name in ("out", "stem") if given[name])
     click.echo(f"{done.sounds} sounds placed; written: {written}")
-
-
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-def inspect(path: Path) -> None:
-    """Say what is in PATH: a video, a flow store or a checkpoint.
-
-    \b
-    Examples:
-      ta2net inspect film.mp4
-      ta2net inspect data/flows.zarr
-      ta2net inspect data/run/best.safetensors
-    """
-    from ta2net.inspect import facts_of, shown
-
-    click.echo(shown(facts_of(path)))
