@@ -37,7 +37,7 @@ flows: configured ## run the pipeline up to the flow store
 	$(DVC) repro flows
 
 weights: repro ## train and put the network in the place of the built-in one
-	cp data/run/best.safetensors ta2net/weights/impacts.safetensors
+	$(BIN)/python -m stages.weights --command "make weights"
 
 ablation: flows ## what each part of the network is worth: 18 training runs, some 50 minutes on two cores
 	$(DVC) repro --force --single-item stages/dvc.yaml:ablation

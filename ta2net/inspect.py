@@ -76,6 +76,10 @@ def _named(estimator: Mapping[str, Any]) -> str:
     return f"{estimator['model']}{size}{library}"
 
 
+def _point(point: Mapping[str, float]) -> str:
+    return "threshold {threshold:.4f}: recall {recall:.3f}, precision {precision:.3f}".format(**point)
+
+
 def _of_checkpoint(path: Path) -> Facts:
     from ta2net.training import checkpoint as files  # torch
 
@@ -96,6 +100,10 @@ def _of_checkpoint(path: Path) -> Facts:
         ("flow", f"{flow['model']} at {flow['size'][0]} x {flow['size'][1]} px"),
         *((f"threshold, {name}", f"{value:.4f}") for name, value in document.get("thresholds", {}).items()),
         *((f"validation, {name}", f"{value:.4g}") for name, value in document.get("validation", {}).items()),
+        *(
+            (f"sensitivity {name}", _point(point))
+            for name, point in document.get("operating_points", {}).items()
+        ),
         ("code", f"commit {commit}{' and changes' if git.get('dirty') else ''}"),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions.items() if number)),
     ]

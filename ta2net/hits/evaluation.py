@@ -24,7 +24,7 @@ from ta2net.hits.rows import known_hits
 from ta2net.hits.saved import MAPS, SCORES, as_saved, write_maps, write_scores
 from ta2net.hits.scoring import Scorer, Scores
 from ta2net.hits.sections import hit_sections, per_class, per_video_section
-from ta2net.hits.threshold import LabelledScores, best_frame_threshold, best_threshold, operating_points
+from ta2net.hits.threshold import LabelledScores, best_threshold, operating_points
 from ta2net.hits.untrained import RULES, shown_to_model
 from ta2net.hits.where import InflectionPlaces, inflection_places, pointed_hits, where_section
 from ta2net.params import PeaksParams
@@ -62,6 +62,10 @@ class ScoredRow:
     def peaks(self, params: PeaksParams) -> Peaks:
         """Candidate hits of the whole row."""
         return row_peaks(self.scores.probability, params, self.scores.offset)
+
+    def labelled(self) -> LabelledScores:
+        """What the network says of the row, with its labels."""
+        return labelled(self.row, self.scores.probability, self.scores.offset)
 
 
 @dataclass(frozen=True)
@@ -112,35 +116,21 @@ def view_of_store(rows: Sequence[Row], store: FlowStore, edges: Edges) -> StoreV
     return StoreView({name: [curves[name] for curves in found] for name in RULES}, places)
 
 
-def labelled(rows: Sequence[Row], curves: Curves) -> list[LabelledScores]:
-    """Curves with the labels on annotated frames."""
-    return [
-        LabelledScores(curve, known_hits(row), row.annotated_until)
-        for row, curve in zip(rows, curves, strict=True)
-    ]
+def labelled(
+    row: Row, curve: NDArray[np.float64], offset: NDArray[np.float64] | None = None
+) -> LabelledScores:
+    """A row's score curve (n,), and offsets (n,) if there are any, with its labels on annotated frames."""
+    return LabelledScores(curve, known_hits(row), row.annotated_until, offset)
 
 
-def labelled_scores(scored: Sequence[ScoredRow]) -> list[LabelledScores]:
-    """What the network says of rows, with the labels on annotated frames."""
-    return [
-        LabelledScores(
-            item.scores.probability, known_hits(item.row), item.row.annotated_until, item.scores.offset
-        )
-        for item in scored
-    ]
+def labelled_rows(rows: Sequence[Row], curves: Curves) -> list[LabelledScores]:
+    """A rule's curves with the labels of their rows."""
+    return [labelled(row, curve) for row, curve in zip(rows, curves, strict=True)]
 
 
 def rule_thresholds(rows: Sequence[Row], curves: dict[str, Curves], peaks: PeaksParams) -> dict[str, float]:
     """The rules' thresholds, on validation rows."""
-    return {name: best_threshold(labelled(rows, curves[name]), peaks).threshold for name in RULES}
-
-
-def network_thresholds(validation: Sequence[LabelledScores], peaks: PeaksParams) -> dict[str, float]:
-    """The network's thresholds, on validation rows."""
-    return {
-        "peaks": best_threshold(validation, peaks).threshold,
-        "frames": best_frame_threshold(validation),
-    }
+    return {name: best_threshold(labelled_rows(rows, curves[name]), peaks).threshold for name in RULES}
 
 
 def evaluate_rows(
@@ -161,7 +151,7 @@ def evaluate_rows(
         bootstrap: resamplings behind every interval.
     """
     rows = [item.row for item in scored]
-    network = labelled_scores(scored)
+    network = [item.labelled() for item in scored]
 
     def judged(decode: Callable[[LabelledScores], Frames], videos: Sequence[LabelledScores]) -> list[Judged]:
         return [
@@ -186,7 +176,7 @@ def evaluate_rows(
         ]
         document["where"] = where_section(pointed, bootstrap)
         for name in (rule for rule in RULES if rule in thresholds):
-            _, sections = by_peaks(labelled(rows, view.curves[name]), thresholds[name])
+            _, sections = by_peaks(labelled_rows(rows, view.curves[name]), thresholds[name])
             document["untrained"][name] = sections
     document["thresholds"] = dict(thresholds)
     return document
@@ -210,7 +200,7 @@ def write_predictions(
     write_hits(hits_above(scored, HIGH_RECALL_SCORE, peaks), folder / "candidates.csv")
     write_scores(((item.row.row_id, item.time_s, item.scores) for item in scored), folder / SCORES)
     write_maps(((item.row.row_id, item.scores.localization) for item in scored), folder / MAPS)
-    videos = labelled_scores(scored)
+    videos = [item.labelled() for item in scored]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["recall", "precision", "f1", "threshold"])

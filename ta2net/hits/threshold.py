@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,10 @@ from ta2net.params import PeaksParams
 MAX_THRESHOLDS = 200
 FRAME_THRESHOLDS = 50
 TOLERANCE_FRAMES = 2
+
+SENSITIVITIES: Mapping[str, float] = {"low": 0.5, "normal": 1.0, "high": 2.0}
+"""What a user asks for -> how many times as much recall counts as precision: beta of F-beta (van Rijsbergen,
+Information Retrieval, 1979, ch. 7). A larger beta never finds fewer of the labelled hits."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,14 @@ class OperatingPoint:
     precision: float
     f1: float
 
+    def f_beta(self, beta: float) -> float:
+        """(1 + beta^2) P R / (beta^2 P + R), to 12 decimals, so that equals are equal; 0 without a match."""
+        if not self.recall or not self.precision:
+            return 0.0
+        square = beta * beta
+        weighed = (1 + square) * self.precision * self.recall
+        return round(weighed / (square * self.precision + self.recall), 12)
+
 
 def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> list[OperatingPoint]:
     """The precision-recall curve between the peaks' heights, thresholds ascending; at most 200 of them.
@@ -79,18 +91,36 @@ def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> l
     return points
 
 
+def best_point(points: Sequence[OperatingPoint], beta: float = 1.0) -> OperatingPoint:
+    """The point of the highest F-beta; of equals the middle one, which is the least sensitive to noise.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not points:
+        raise ValueError("no threshold can be chosen: no frame has a score")
+    best = max(point.f_beta(beta) for point in points)
+    equals = [point for point in points if point.f_beta(beta) == best]
+    return equals[len(equals) // 2]
+
+
 def best_threshold(videos: Sequence[LabelledScores], params: PeaksParams) -> OperatingPoint:
-    """The point of the highest F1; of equals the middle one, which is the least sensitive to noise.
+    """The point of the highest F1, see ``best_point``.
+
+    Raises:
+        ValueError: no video has a score.
+    """
+    return best_point(operating_points(videos, params))
+
+
+def sensitivity_points(videos: Sequence[LabelledScores], params: PeaksParams) -> dict[str, OperatingPoint]:
+    """The operating point of each sensitivity; thresholds never rise from ``low`` to ``high``.
 
     Raises:
         ValueError: no video has a score.
     """
     points = operating_points(videos, params)
-    if not points:
-        raise ValueError("no threshold can be chosen: no frame has a score")
-    best = max(point.f1 for point in points)
-    equals = [point for point in points if point.f1 == best]
-    return equals[len(equals) // 2]
+    return {name: best_point(points, beta) for name, beta in SENSITIVITIES.items()}
 
 
 def best_frame_threshold(videos: Sequence[LabelledScores]) -> float:

@@ -7,7 +7,7 @@ code: safetensors holds numbers only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,23 @@ def write_model(
     thresholds: dict[str, float],
     validation: dict[str, float],
     provenance: dict[str, Any],
+    *,
+    operating_points: Mapping[str, Mapping[str, float]] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network with all that is needed to use it (params, thresholds) and to know where it is from."""
+    """Write a network with all that is needed to use it (params, thresholds) and to know where it is from.
+
+    Args:
+        operating_points: by sensitivity, as ``ta2net.hits.threshold.sensitivity_points`` chooses them.
+        data: what it was trained and validated on.
+    """
     document = {
         "params": params.model_dump(mode="json"),
         "thresholds": thresholds,
         "validation": validation,
         "provenance": provenance,
+        "operating_points": operating_points or {},
+        "data": data or {},
     }
     write(path, with_prefix(model.state_dict().items(), "model"), document)
 

@@ -17,6 +17,7 @@ from pipeline.atomic import write_text
 from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
+from ta2net.hits.evaluation import data_section
 from ta2net.hits.rows import stored_rows
 from ta2net.model.norm import with_global_norms
 from ta2net.model.ta2net import TA2Net
@@ -78,6 +79,11 @@ class Trainer:
         )
         self.validation = Validation(validated, self.store, params, self.result, self.fabric.device)
         self.provenance = provenance() if self.first else {}
+        self.data = {
+            "source": params.source.name,
+            "train": data_section(rows, "train"),
+            "validation": data_section(validated, params.train.validate_on),
+        }
         self.identity = run_identity(params, rows + validated, self.store)
 
     def _loader(self) -> ClipLoader:
@@ -193,9 +199,15 @@ class Trainer:
             self.progress.validations.append(record)
             # of equals the later one: it has seen more, at a lower learning rate
             if point.f1 >= best_f1:
-                thresholds = asdict(self.validation.thresholds(judgement))
                 files.write_model(
-                    self.run / files.BEST, self.result, self.params, thresholds, record, self.provenance
+                    self.run / files.BEST,
+                    self.result,
+                    self.params,
+                    asdict(self.validation.thresholds(judgement)),
+                    record,
+                    self.provenance,
+                    operating_points={name: asdict(one) for name, one in judgement.points.items()},
+                    data=self.data,
                 )
             if live is not None:
                 live.validation(record, judgement.scored, point.threshold, self.params.peaks)

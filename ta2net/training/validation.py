@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,25 +13,37 @@ from pipeline.store import FlowStore
 from ta2net.hits.evaluation import (
     ScoredRow,
     Thresholds,
-    labelled_scores,
-    network_thresholds,
     rule_curves,
     rule_thresholds,
     score_rows,
 )
 from ta2net.hits.scoring import Scorer
-from ta2net.hits.threshold import LabelledScores, OperatingPoint, best_threshold
+from ta2net.hits.threshold import (
+    LabelledScores,
+    OperatingPoint,
+    best_frame_threshold,
+    sensitivity_points,
+)
 from ta2net.model.ta2net import TA2Net
 from ta2net.params import Params
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What validation rows say of the network at one step."""
+    """What validation rows say of the network at one step.
+
+    Attributes:
+        points: by the name of the sensitivity.
+    """
 
     scored: Sequence[ScoredRow]
     videos: Sequence[LabelledScores]
-    point: OperatingPoint
+    points: Mapping[str, OperatingPoint]
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The point of the best event F1 at 2 frames."""
+        return self.points["normal"]
 
 
 class Validation:
@@ -44,14 +56,15 @@ class Validation:
         self.scorer = Scorer(model, params, device)
 
     def judge(self) -> Judgement:
-        """Score the rows; the threshold of the best event F1 at 2 frames."""
+        """Score the rows and choose the operating points."""
         scored = score_rows(self.rows, self.store, self.scorer, quiet=True)
-        videos = labelled_scores(scored)
-        return Judgement(scored, videos, best_threshold(videos, self.params.peaks))
+        videos = [item.labelled() for item in scored]
+        return Judgement(scored, videos, sensitivity_points(videos, self.params.peaks))
 
     def thresholds(self, judgement: Judgement) -> Thresholds:
         """All thresholds, the network's and those of the untrained rules."""
-        return Thresholds(**network_thresholds(judgement.videos, self.params.peaks), **self._of_rules)
+        frames = best_frame_threshold(judgement.videos)
+        return Thresholds(peaks=judgement.point.threshold, frames=frames, **self._of_rules)
 
     @cached_property
     def _of_rules(self) -> dict[str, float]:

@@ -97,7 +97,7 @@ def test_frames_nobody_annotated_are_not_judged(toy_params):
     short = replace(row, annotated_until=end)
     curve = np.zeros(40)
     curve[[end - 4, end + 3]] = 0.9
-    (video,) = labelled([short], [curve])
+    video = labelled(short, curve)
     assert video.labels == row.hits[:1]
     assert video.peaks(PeaksParams(smoothing_frames=0)).above(0.5).frames.tolist() == [end - 4]
     assert len(video.known_scores) == end

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from ta2net.hits.decoding import row_peaks
 from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, smoothed, spaced
-from ta2net.hits.threshold import LabelledScores, best_frame_threshold, best_threshold, operating_points
+from ta2net.hits.threshold import (
+    LabelledScores,
+    best_frame_threshold,
+    best_threshold,
+    operating_points,
+    sensitivity_points,
+)
 from ta2net.params import PeaksParams
 
 SHARP = PeaksParams(smoothing_frames=0.0)
@@ -51,6 +57,31 @@ def test_a_higher_threshold_keeps_a_subset(values, one, other):
     scores = np.array(values)
     low, high = min(one, other), max(one, other)
     assert set(found_above(scores, high, SHARP)) <= set(found_above(scores, low, SHARP))
+
+
+def test_sensitivities_by_hand():
+    """Ten labels; at heights .9, .7, .5, .3 there are 6 right of 6, 8 of 10, 9 of 14, 10 of 30."""
+    scores, labels = np.zeros(1000), list(range(50, 1000, 100))
+    right = [0.9] * 6 + [0.7] * 2 + [0.5] + [0.3]
+    wrong = [0.7] * 2 + [0.5] * 3 + [0.3] * 15
+    scores[labels] = right
+    scores[np.arange(len(wrong)) * 40 + 21] = wrong
+    points = sensitivity_points([LabelledScores(scores, labels)], SHARP)
+    # F0.5: 6 of 6 give .882, 8 of 10 .8; F1: 8 of 10 give .8, 9 of 14 .75; F2: 9 of 14 give .833, 8 of 10 .8
+    found = {name: (point.recall, point.precision) for name, point in points.items()}
+    assert found == {"low": (0.6, 1.0), "normal": (0.8, 0.8), "high": (0.9, pytest.approx(9 / 14))}
+    assert points["low"].threshold > points["normal"].threshold > points["high"].threshold
+    assert points["low"].f_beta(0.5) == pytest.approx(1.25 * 0.6 / (0.25 + 0.6))
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=4, max_size=40), st.data())
+def test_more_sensitive_never_finds_less(values, data):
+    labels = data.draw(st.lists(st.integers(0, len(values) - 1), unique=True))
+    video = LabelledScores(np.array(values), sorted(labels))
+    low, normal, high = sensitivity_points([video], SHARP).values()
+    assert low.threshold >= normal.threshold >= high.threshold
+    assert low.recall <= normal.recall <= high.recall
+    assert normal == best_threshold([video], SHARP)
 
 
 def test_the_best_threshold_parts_hits_from_noise():

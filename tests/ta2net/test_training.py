@@ -157,7 +157,12 @@ def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path, stop, optim,
 
 def test_a_finished_run_has_nothing_to_do(toy_params, capsys):
     train(toy_params)
-    before = (files.read(f"{toy_params.train.dir}/best.safetensors")).tensors
+    best = files.read(f"{toy_params.train.dir}/best.safetensors")
+    before, document = best.tensors, best.document
+    assert document["operating_points"].keys() == {"low", "normal", "high"}
+    assert document["operating_points"]["normal"]["threshold"] == document["thresholds"]["peaks"]
+    assert document["data"]["train"] == {"split": "train", "rows": 8, "frames": 320, "labels": 29}
+    assert document["data"]["validation"] == {"split": "val", "rows": 3, "frames": 120, "labels": 12}
     progress = train(toy_params)
     assert progress.step == 12
     assert "resuming at step 12 of 12" in capsys.readouterr().out
