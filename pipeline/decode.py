@@ -32,6 +32,9 @@ THREADS = 2
 TIME_TOLERANCE_S = 1e-4
 """Finer than any frame distance; a decoder that loses a frame is off by a whole one."""
 
+CHUNK_BYTES = 1 << 26
+"""Of pictures in a chunk: one of large pictures has fewer frames than asked for."""
+
 STRICT = 1e-9
 """decord's ``fault_tol``: share of the frames that may be repeats of a neighbour (0 would mean any)."""
 
@@ -52,13 +55,16 @@ class VideoReader(Protocol):
     def __iter__(self) -> Iterator[Frames]: ...
 
 
-def open_video(path: str | os.PathLike[str], reader: Reader = "auto", chunk_frames: int = 32) -> VideoReader:
+def open_video(
+    video: str | os.PathLike[str] | VideoInfo, reader: Reader = "auto", chunk_frames: int = 32
+) -> VideoReader:
     """Open a video file for reading from its first frame to its last.
 
     Args:
-        path: the file.
+        video: the file, or what ``probe`` has found in it.
         reader: ``decord``, ``pyav``, or ``auto``: decord where it is known to read the file right, else PyAV.
-        chunk_frames: frames in a chunk: memory is bounded by one chunk and the decoder's own few frames.
+        chunk_frames: frames in a chunk, fewer where they would take more than ``CHUNK_BYTES``: memory is
+            bounded by one chunk and the decoder's own few frames.
 
     Raises:
         VideoError: the file cannot be opened (see ``probe``), or decord was asked for and cannot be trusted
@@ -67,7 +73,8 @@ def open_video(path: str | os.PathLike[str], reader: Reader = "auto", chunk_fram
     """
     if chunk_frames < 1:
         raise ValueError(f"chunk_frames must be at least 1, got {chunk_frames}")
-    info = probe(path)
+    info = video if isinstance(video, VideoInfo) else probe(video)
+    chunk_frames = min(chunk_frames, max(1, CHUNK_BYTES // (3 * info.width * info.height)))
     if reader == "pyav":
         return PyavReader(info, chunk_frames)
     if reader == "decord":

@@ -1,4 +1,4 @@
-"""Velocity -> inflection, its fixed-point coding, and the stream that does both in bounded memory.
+"""Velocity -> inflection, its fixed-point coding, and both for a video that comes in pieces.
 
 With ``v+_t`` the flow from frame t to t+1 and ``v-_t`` the flow from frame t to t-1 (paper, Eq. 1-2), the
 inflection is the change of velocity along each direction of time (Eq. 3; the backward one is the exact mirror
@@ -13,7 +13,6 @@ not depend on ``kinematics.edges``; ``valid_range`` says which frames a model is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import VideoError
-from pipeline.flow import FlowEstimator, resample_flow, resize_frames
 
 FORWARD, BACKWARD = 0, 1
 """Index along the direction axis of velocity and inflection."""
@@ -212,52 +210,3 @@ class KinematicsChunk:
     inflection: Field
     saturated_velocity: int
     saturated_inflection: int
-
-
-@dataclass(frozen=True)
-class Frames2Kinematics:
-    """Video frames -> frames, velocity and inflection at store size, in one pass and bounded memory.
-
-    Attributes:
-        estimator: the optical flow.
-        flow_size: (height, width) at which flow is estimated.
-        store_size: (height, width) of the result.
-        coding: of velocity and inflection.
-    """
-
-    estimator: FlowEstimator
-    flow_size: tuple[int, int]
-    store_size: tuple[int, int]
-    coding: Coding
-
-    def __call__(self, chunks: Iterable[npt.NDArray[np.uint8]]) -> Iterator[KinematicsChunk]:
-        """Yield the tuple of every frame, in order; chunks (k, h, w, 3) uint8 RGB of any size k >= 1.
-
-        Raises:
-            VideoError: the video has fewer than three frames.
-            ValueError: the estimator returned values that are not finite.
-        """
-        stream = InflectionStream()
-        last: npt.NDArray[np.uint8] | None = None
-        pending = np.empty((0, 3, *self.store_size), dtype=np.uint8)
-        counted = 0
-        for chunk in chunks:
-            pending = np.concatenate([pending, _channels_first(resize_frames(chunk, self.store_size))])
-            sized = resize_frames(chunk, self.flow_size)
-            joined = sized if last is None else np.concatenate([last, sized])
-            last = sized[-1:]
-            if len(joined) < 2:
-                continue
-            pairs_px = resample_flow(self.estimator.estimate(joined), self.store_size)
-            coded, saturated_velocity = encode(pairs_px, self.coding)
-            velocity, change = stream.push(coded)
-            yield KinematicsChunk(
-                pending[: len(velocity)], velocity, change, saturated_velocity, stream.saturated - counted
-            )
-            pending, counted = pending[len(velocity) :], stream.saturated
-        velocity, change = stream.finish()
-        yield KinematicsChunk(pending, velocity, change, 0, stream.saturated - counted)
-
-
-def _channels_first(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))

@@ -19,16 +19,14 @@ from pipeline.decode import open_video
 from pipeline.device import chosen_device
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import make_estimator
-from pipeline.kinematics import MIN_FRAMES, Coding, Frames2Kinematics
+from pipeline.frames2kinematics import Frames2Kinematics
+from pipeline.kinematics import MIN_FRAMES, Coding
 from pipeline.probe import VideoInfo, probe
 from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.document import Hit, hits_at
 from ta2net.hits.scoring import Scorer, Scores
 from ta2net.params import Params, PeaksParams
 from ta2net.training.checkpoint import load_model
-
-CHUNK_BYTES = 1 << 26
-"""Decoded pictures held at a time: a chunk of a large video has fewer frames."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,7 @@ class File2Hits:
         info = probe(path)
         first, stop = part_of(info, start_s, end_s)
         decode = self.params.decode
-        frames = max(2, min(decode.chunk_frames, CHUNK_BYTES // (3 * info.width * info.height)))
-        video = cut(open_video(path, decode.reader, frames), first, stop)
+        video = cut(open_video(info, decode.reader, decode.chunk_frames), first, stop)
         name = Path(path).stem
         with tqdm(total=stop - first, desc=name, unit="frame", disable=True if quiet else None) as bar:
             chunks = self.kinematics(_counted(video, bar))

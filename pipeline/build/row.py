@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.atomic import sha256_of
 from pipeline.catalog import Row
 from pipeline.decode import open_video
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import FlowEstimator, make_estimator
-from pipeline.kinematics import MIN_FRAMES, Coding, Frames2Kinematics
+from pipeline.frames2kinematics import Frames2Kinematics
+from pipeline.kinematics import MIN_FRAMES, Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import VideoInfo
-from pipeline.store import SCHEMA, FlowStore, RowAttributes, fingerprint_of
+from pipeline.store import SCHEMA, RowAttributes, fingerprint_of, open_store
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,13 @@ class RowJob:
 
     Attributes:
         row: of the Catalog; its path must mean the same file on the worker.
-        store_path: the flow store.
         identity: of the estimator; a worker whose own differs (weights, versions) refuses the job.
         fingerprint: what the finished row will carry.
-        decode, flow, store: the parameters' sections.
+        decode, flow, store: the parameters' sections; store's paths mean the same on the worker.
         threads: for OpenCV and PyTorch inside the worker; None leaves them as they are.
     """
 
     row: Row
-    store_path: str
     identity: Mapping[str, Any]
     fingerprint: str
     decode: DecodeParams
@@ -46,10 +48,19 @@ class RowJob:
 
 @dataclass(frozen=True)
 class RowDone:
-    """A row that is in the store now."""
+    """A row that is in the store now.
+
+    Attributes:
+        row_id: the row.
+        frames: of the row.
+        seconds: from opening the file to the finished row.
+        flow_s: of these, how long the flow estimator worked; the rest of the time it waited.
+    """
 
     row_id: str
     frames: int
+    seconds: float
+    flow_s: float
 
 
 @dataclass(frozen=True)
@@ -96,21 +107,39 @@ def compute_row(job: RowJob) -> RowDone | Failure:
 
 
 def _compute(job: RowJob) -> RowDone:
+    began = time.perf_counter()
     row = job.row
     if sha256_of(row.path) != row.sha256:
         raise UserError(
             f"{row.path}: the file changed since the catalog was made; run the catalog stage again"
         )
-    estimator = _estimator(job)
+    estimator = _Clocked(_estimator(job))
     video = open_video(row.path, job.decode.reader, job.decode.chunk_frames)
     _check_length(row, video.info)
     coding = Coding.of(job.store.coding, job.store.scale)
     kinematics = Frames2Kinematics(estimator, job.flow.size, job.store.size, coding)
     attributes = _attributes(job, video.info, coding)
-    with FlowStore(job.store_path).writer(row.row_id, attributes, video.info.times_s, job.store) as writer:
-        for chunk in kinematics(video):
-            writer.append(chunk)
-    return RowDone(row.row_id, row.n_frames)
+    with open_store(job.store).writer(row.row_id, attributes, video.info.times_s, job.store) as writer:
+        with kinematics.overlapped(video) as chunks:
+            for chunk in chunks:
+                writer.append(chunk)
+    return RowDone(row.row_id, row.n_frames, time.perf_counter() - began, estimator.busy_s)
+
+
+class _Clocked:
+    """An estimator, and how long it worked."""
+
+    def __init__(self, estimator: FlowEstimator) -> None:
+        self._estimator = estimator
+        self.name, self.identity = estimator.name, estimator.identity
+        self.busy_s = 0.0
+
+    def estimate(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See ``FlowEstimator.estimate``."""
+        began = time.perf_counter()
+        flow = self._estimator.estimate(frames)
+        self.busy_s += time.perf_counter() - began
+        return flow
 
 
 def _check_length(row: Row, info: VideoInfo) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.decode import read_all
 from pipeline.flow import make_estimator
+from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.impacts.specimen import bounce_clip
 from pipeline.impacts.write import write_video
-from pipeline.kinematics import BACKWARD, FORWARD, Coding, Frames2Kinematics, decode
+from pipeline.kinematics import BACKWARD, FORWARD, Coding, decode
 from pipeline.params import FlowParams
 
 SIZE = (128, 128)

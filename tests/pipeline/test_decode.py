@@ -66,6 +66,8 @@ def test_both_back_ends_give_the_same_pictures(tmp_path: Path, films: Any, name:
     np.testing.assert_array_equal(by_decord, by_pyav)
     assert [films.number_in(frame) for frame in by_decord] == list(range(40))
     assert isinstance(open_video(path), decode.DecordReader)
+    info = probe(path)
+    assert open_video(info).info is info  # what is known already is not read again
 
 
 @pytest.mark.parametrize("name", PYAV_ONLY)
@@ -242,6 +244,16 @@ def test_chunk_belongs_to_the_caller(tmp_path: Path, films: Any) -> None:
     chunks = list(open_video(films.write_video(tmp_path / "x.mp4"), chunk_frames=8))
     chunks[0][:] = 0
     assert chunks[1].any()
+
+
+@pytest.mark.parametrize("reader", ["decord", "pyav"])
+def test_chunks_of_large_pictures_have_fewer_frames(
+    tmp_path: Path, films: Any, monkeypatch: pytest.MonkeyPatch, reader: Reader
+) -> None:
+    path = films.write_video(tmp_path / "x.mp4", n_frames=7)
+    for limit, sizes in ((3 * 64 * 48 * 3 + 5, [3, 3, 1]), (10, [1] * 7), (10**9, [5, 2])):
+        monkeypatch.setattr(decode, "CHUNK_BYTES", limit)
+        assert [len(chunk) for chunk in open_video(path, reader, chunk_frames=5)] == sizes
 
 
 def test_chunk_of_nothing_is_a_programming_error(tmp_path: Path, films: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import cv2
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import VideoError
 from pipeline.flow import make_estimator
+from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import (
     Coding,
-    Frames2Kinematics,
     InflectionStream,
     decode,
     encode,
@@ -39,7 +41,7 @@ def clip_of(texture, offsets, size=96):
     return np.stack([np.repeat(texture[y : y + size, x : x + size, None], 3, axis=2) for x, y in offsets])
 
 
-def through(frames, chunks=(1000,), size=(96, 96), coding=STEPS_64):
+def through(frames, chunks=(1000,), size=(96, 96), coding=STEPS_64, overlapped=False):
     """All of ``Frames2Kinematics`` with DIS: frames, velocity, inflection; fed in chunks of these sizes."""
     estimator = make_estimator(FlowParams(size=size))
     pieces, start = [], 0
@@ -47,7 +49,9 @@ def through(frames, chunks=(1000,), size=(96, 96), coding=STEPS_64):
         if start < len(frames):
             pieces.append(frames[start : start + length])
             start += length
-    out = list(Frames2Kinematics(estimator, size, size, coding)(pieces))
+    kinematics = Frames2Kinematics(estimator, size, size, coding)
+    with kinematics.overlapped(pieces) if overlapped else nullcontext(kinematics(pieces)) as stream:
+        out = list(stream)
     return tuple(
         np.concatenate([getattr(c, name) for c in out]) for name in ("frames", "velocity", "inflection")
     )
@@ -210,10 +214,11 @@ def test_time_reversal_swaps_the_directions_exactly(texture):
     assert velocity.any()
 
 
+@pytest.mark.parametrize("overlapped", [False, True])
 @pytest.mark.parametrize("chunks", [(1,) * 9, (4, 1, 3), (2, 7)])
-def test_chunks_do_not_matter(texture, chunks):
+def test_chunks_and_threads_do_not_matter(texture, chunks, overlapped):
     frames = clip_of(texture, np.random.default_rng(6).integers(0, 9, (9, 2)))
-    for whole, streamed in zip(through(frames), through(frames, chunks), strict=True):
+    for whole, streamed in zip(through(frames), through(frames, chunks, overlapped=overlapped), strict=True):
         assert len(whole) == 9
         np.testing.assert_array_equal(streamed, whole)
 

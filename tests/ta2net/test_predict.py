@@ -14,7 +14,8 @@ from pipeline.decode import read_all
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import make_estimator
 from pipeline.impacts.specimen import bounce_clip
-from pipeline.kinematics import Coding, Frames2Kinematics
+from pipeline.frames2kinematics import Frames2Kinematics
+from pipeline.kinematics import Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import probe
 from pipeline.store import Window
