@@ -47,6 +47,9 @@ class VideoInfo:
         from_key: decoding starts at the first packet marked as a key frame (False: none is marked).
         time_source: where the times come from: the container's presentation times (``pts``), its decoding
             times (``dts``: AVI stores no others), or frame number and rate (``index``).
+        time_base: s; times are whole multiples of it, unless they come from ``index``.
+        sound_starts_s: start of each sound track in s, where the container states it.
+        start_timecode: what a camera wrote into the file as SMPTE timecode of the first frame, unchecked.
         decord_hazards: why decord's frames could not be trusted; empty = it reads this file right.
         notes: what was repaired or cut, for a report.
     """
@@ -63,8 +66,27 @@ class VideoInfo:
     rotation_deg: int
     from_key: bool
     time_source: TimeSource
+    time_base: Fraction
+    sound_starts_s: tuple[Fraction, ...] = ()
+    start_timecode: str | None = None
     decord_hazards: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class Header(NamedTuple):
+    """What a container states of itself before any packet is read."""
+
+    claimed: int
+    """Frames, as the header announces them; 0: it does not."""
+    indexed: int
+    """Entries of FFmpeg's index of the video stream."""
+    container: str
+    codec: str
+    has_audio: bool
+    rate: Fraction | None
+    time_base: Fraction
+    sound_starts_s: tuple[Fraction, ...]
+    start_timecode: str | None
 
 
 class Stamps(NamedTuple):
@@ -105,30 +127,16 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         VideoError: not a file, not readable, not a video, truncated, or its first frame cannot be decoded.
     """
     check_file(path)
-    with opened(path) as (container, stream):
-        claimed, indexed = int(stream.frames), len(stream.index_entries)
-        name = container.format.name
-        codec = stream.codec_context.codec.canonical_name
-        has_audio = bool(container.streams.audio)
-        rate = stream.average_rate or stream.guessed_rate
-        time_base = Fraction(stream.time_base)
-    check_whole(Path(path), name)
+    header = _header(path)
+    check_whole(Path(path), header.container)
     scan = _scan(path, from_key=True)
     from_key = scan.started
     if not from_key:  # no packet is marked as a key frame: some intra-only files
         scan = _scan(path, from_key=False)
-    if scan.first is None or not scan.shown:
-        raise VideoError(f"{path}: no frame of the {codec} stream can be decoded; {REENCODE} or leave it out")
-    notes = _notes(scan)
-    if name.startswith("mov") and scan.found < indexed:  # FFmpeg's index, already without hidden parts
-        raise VideoError(
-            f"{path}: damaged or cut off: its index lists {indexed} frames, {scan.found} can be read; "
-            f"fetch it again, or {REENCODE}"
-        )
-    if scan.found < claimed:  # gaps in an AVI; parts of an MP4 hidden by its edit list
-        notes.append(f"the header announces {claimed} frames, the file holds {scan.found}")
-    times_s, source = _times(scan, name, time_base, rate, notes)
-    fps = _rate(rate, times_s, notes)
+    _check_scan(path, scan, header)
+    notes = _notes(scan, header)
+    times_s, source = _times(scan, header, notes)
+    fps = _rate(header.rate, times_s, notes)
     rotation_deg = _rotation(scan.first, notes)
     width, height = scan.first.width, scan.first.height
     if rotation_deg in (90, 270):
@@ -140,15 +148,55 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         fps=fps,
         width=width,
         height=height,
-        codec=codec,
-        container=name,
-        has_audio=has_audio,
+        codec=header.codec,
+        container=header.container,
+        has_audio=header.has_audio,
         rotation_deg=rotation_deg,
         from_key=from_key,
         time_source=source,
-        decord_hazards=tuple(_hazards(scan, claimed, name, codec, rotation_deg)),
+        time_base=header.time_base,
+        sound_starts_s=header.sound_starts_s,
+        start_timecode=header.start_timecode,
+        decord_hazards=tuple(_hazards(scan, header, rotation_deg)),
         notes=tuple(notes),
     )
+
+
+def _header(path: str | os.PathLike[str]) -> Header:
+    with opened(path) as (container, stream):
+        return Header(
+            claimed=int(stream.frames),
+            indexed=len(stream.index_entries),
+            container=container.format.name,
+            codec=stream.codec_context.codec.canonical_name,
+            has_audio=bool(container.streams.audio),
+            rate=stream.average_rate or stream.guessed_rate,
+            time_base=Fraction(stream.time_base),
+            sound_starts_s=tuple(
+                sound.start_time * Fraction(sound.time_base)
+                for sound in container.streams.audio
+                if sound.start_time is not None
+            ),
+            start_timecode=stream.metadata.get("timecode") or container.metadata.get("timecode"),
+        )
+
+
+def _check_scan(path: str | os.PathLike[str], scan: Scan, header: Header) -> None:
+    """Refuse a file that shows nothing, or less than its index lists.
+
+    Raises:
+        VideoError: says which.
+    """
+    if scan.first is None or not scan.shown:
+        raise VideoError(
+            f"{path}: no frame of the {header.codec} stream can be decoded; {REENCODE} or leave it out"
+        )
+    # FFmpeg's index of an MP4 is already without hidden parts
+    if header.container.startswith("mov") and scan.found < header.indexed:
+        raise VideoError(
+            f"{path}: damaged or cut off: its index lists {header.indexed} frames, {scan.found} can be read; "
+            f"fetch it again, or {REENCODE}"
+        )
 
 
 def _scan(path: str | os.PathLike[str], *, from_key: bool) -> Scan:
@@ -201,25 +249,28 @@ def is_hidden_vp8(packet: Any) -> bool:
     return not memoryview(packet)[0] >> 4 & 1
 
 
-def _notes(scan: Scan) -> list[str]:
+def _notes(scan: Scan, header: Header) -> list[str]:
     counted = (
         (scan.hidden, "hidden by the container's edit list"),
         (scan.unfed + scan.undecodable, "at the start left out: their key frame is not in the file"),
         (scan.empty, "empty (they repeat the picture before) and left out"),
     )
-    return [f"{count} frames {why}" for count, why in counted if count]
+    notes = [f"{count} frames {why}" for count, why in counted if count]
+    if scan.found < header.claimed:  # gaps in an AVI; parts of an MP4 hidden by its edit list
+        notes.append(f"the header announces {header.claimed} frames, the file holds {scan.found}")
+    return notes
 
 
-def _times(
-    scan: Scan, container: str, time_base: Fraction, rate: Fraction | None, notes: list[str]
-) -> tuple[npt.NDArray[np.float64], TimeSource]:
+def _times(scan: Scan, header: Header, notes: list[str]) -> tuple[npt.NDArray[np.float64], TimeSource]:
     """Presentation times in seconds, and where they come from."""
     pts = [one.pts for one in scan.shown]
     # AVI numbers its slots; what FFmpeg gives as pts there is guessed, and out of order for packed B-frames
-    source: TimeSource = "dts" if container == "avi" or not any(one is not None for one in pts) else "pts"
+    source: TimeSource = "pts" if any(stamp is not None for stamp in pts) else "dts"
+    if header.container == "avi":
+        source = "dts"
     stamps = pts if source == "pts" else [one.dts for one in scan.shown]
     known = [stamp for stamp in stamps if stamp is not None]
-    times_s = np.sort(np.asarray(known, dtype=np.float64)) * float(time_base)
+    times_s = np.sort(np.asarray(known, dtype=np.float64)) * float(header.time_base)
     if len(known) < len(stamps):
         problem = "lacks time stamps"
     elif np.abs(times_s).max() > ABSURD_TIME_S:
@@ -228,8 +279,8 @@ def _times(
         problem = "repeats time stamps"
     else:
         return times_s, source
-    if not rate:
-        rate = Fraction(25)
+    rate = header.rate or Fraction(25)
+    if not header.rate:
         problem += " and states no frame rate (25 is assumed)"
     notes.append(f"the container {problem}: times are frame number / frame rate")
     return np.arange(len(stamps), dtype=np.float64) / float(rate), "index"
@@ -261,11 +312,11 @@ def _rotation(frame: Any, notes: list[str]) -> int:
     return turn
 
 
-def _hazards(scan: Scan, claimed: int, container: str, codec: str, rotation_deg: int) -> Iterator[str]:
+def _hazards(scan: Scan, header: Header, rotation_deg: int) -> Iterator[str]:
     """Each was seen to crash decord 0.6.0, or to give wrong frames even when read in order from frame 0."""
-    if container not in DECORD_CONTAINERS:
-        yield f"the container is {container}"
-    if codec == "av1":
+    if header.container not in DECORD_CONTAINERS:
+        yield f"the container is {header.container}"
+    if header.codec == "av1":
         yield "it knows no AV1"
     if rotation_deg:
         yield f"the picture is shown turned by {rotation_deg} degrees"
@@ -273,5 +324,5 @@ def _hazards(scan: Scan, claimed: int, container: str, codec: str, rotation_deg:
         yield "the file does not start with a key frame"
     if scan.empty:
         yield "the file holds empty packets"
-    if scan.found < claimed:  # it reserves memory for them: std::bad_alloc ends the whole program
+    if scan.found < header.claimed:  # it reserves memory for them: std::bad_alloc ends the whole program
         yield "the header announces more frames than there are"

@@ -16,9 +16,10 @@ from scipy.io import wavfile
 
 from pipeline.errors import UserError
 from pipeline.probe import VideoInfo
+from ta2net.deliver.belonging import check_hits
 from ta2net.deliver.dub.audio import BLOCK, continuous, in_blocks
 from ta2net.deliver.dub.mix import CEILING, Placement, mixed, peak, safe_gain
-from ta2net.deliver.dub.schedule import at_pitch, check_hits, place
+from ta2net.deliver.dub.schedule import at_pitch, place
 from ta2net.deliver.dub.sounds import PEAK, default_sounds, faded, prepared, read_sounds
 from ta2net.deliver.dub.stem import write_stem
 from ta2net.deliver.dub.synth import knocks
@@ -31,7 +32,9 @@ N_SAMPLES = int(N_FRAMES / FPS * RATE)
 
 def video(times_s: np.ndarray | None = None) -> VideoInfo:
     times_s = np.arange(N_FRAMES) / float(FPS) if times_s is None else times_s
-    return VideoInfo("film.mp4", len(times_s), times_s, FPS, 64, 48, "h264", "mov", False, 0, True, "pts")
+    return VideoInfo(
+        "film.mp4", len(times_s), times_s, FPS, 64, 48, "h264", "mov", False, 0, True, "pts", 1 / FPS
+    )
 
 
 def hit(frame: int, probability: float = 1.0, info: VideoInfo | None = None) -> Any:
@@ -159,12 +162,17 @@ def test_a_sound_is_faded_out_at_the_end_of_the_track() -> None:
 
 
 def test_hits_of_another_video_are_refused() -> None:
-    check_hits([hit(0), hit(N_FRAMES - 1)], video())
-    with pytest.raises(UserError, match=r"film\.mp4: has no frame 120, its last is 119"):
-        check_hits([SimpleNamespace(frame=120, time_s=4.0, probability=1.0)], video())
-    for wrong_s in (0.5, float("nan")):
-        with pytest.raises(UserError, match=r"shows frame 30 at 1\.001 s, the hit says"):
-            check_hits([SimpleNamespace(frame=30, time_s=wrong_s, probability=1.0)], video())
+    times_s = video().times_s.tolist()
+    check_hits([hit(0), hit(N_FRAMES - 1)], "film.mp4", times_s)
+    near = SimpleNamespace(frame=30, time_s=1.0)  # shown at 1.001 s: another program rounded it
+    check_hits([near], "film.mp4", times_s)
+    with pytest.raises(UserError, match=r"film\.mp4: .* hit at frame 120, but the video has 120 frames"):
+        check_hits([SimpleNamespace(frame=120, time_s=4.0)], "film.mp4", times_s)
+    for wrong_s in (0.5, 0.998, float("nan")):
+        with pytest.raises(
+            UserError, match=r"frame 30 has the time \S+ s, but that frame is shown at 1\.001"
+        ):
+            check_hits([SimpleNamespace(frame=30, time_s=wrong_s)], "film.mp4", times_s)
 
 
 def test_knocks_are_struck_sounds() -> None:

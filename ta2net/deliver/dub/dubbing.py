@@ -13,11 +13,12 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.probe import VideoInfo, probe
+from ta2net.deliver.belonging import check_hits
 from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
 from ta2net.deliver.dub.mix import Placement, mixed, peak, safe_gain
 from ta2net.deliver.dub.mux import check_format, write_dubbed
 from ta2net.deliver.dub.original import UNDER_DB, original_sound, original_start
-from ta2net.deliver.dub.schedule import check_hits, place
+from ta2net.deliver.dub.schedule import place
 from ta2net.deliver.dub.sounds import Sounds, default_sounds, read_sounds
 from ta2net.deliver.dub.stem import write_stem
 
@@ -76,7 +77,7 @@ def dub(
     if not math.isfinite(gain_db):
         raise UserError(f"a gain of {gain_db} dB is no level; give a number such as -6")
     info = probe(video)
-    check_hits(hits, info)
+    check_hits(hits, info.path, info.times_s.tolist())
     bank = sounds if isinstance(sounds, Sounds) else _bank(sounds, class_name)
     notes = list(bank.notes)
     if not hits:
@@ -86,15 +87,9 @@ def dub(
         hits, info, bank.sounds, first_sample=first, n_samples=end - first, seed=seed, gain_db=gain_db
     )
     if stem is not None:
-        alone = partial(mixed, placed, end - first)
-        gain = safe_gain(peak(alone()))
-        notes += _lowered(stem, gain)
-        _write_stem(_scaled(alone(), gain), stem)
+        notes += _write_stem(placed, end - first, stem)
     if out is not None:
-        start = original_start(video) if keep_original else None
-        begin = first if start is None else min(first, max(start, 0))
-        shifted = [Placement(one.start + first - begin, one.samples, one.gain) for one in placed]
-        notes += _write_video(info, out, shifted, begin, end, under=start is not None)
+        notes += _write_video(info, out, placed, first, end, keep_original=keep_original)
     return Dubbed(len(placed), tuple(notes))
 
 
@@ -128,21 +123,30 @@ def _span(info: VideoInfo) -> tuple[int, int]:
 
 
 def _write_video(
-    info: VideoInfo, out: str | Path, placed: list[Placement], begin: int, end: int, *, under: bool
+    info: VideoInfo, out: str | Path, placed: list[Placement], first: int, end: int, *, keep_original: bool
 ) -> list[str]:
+    """Write the dubbed video; ``placed`` counts from sample ``first``. Notes on what was done."""
+    start = original_start(info.path) if keep_original else None
+    begin = first if start is None else min(first, max(start, 0))
+    shifted = [Placement(one.start + first - begin, one.samples, one.gain) for one in placed]
+
     def track() -> Iterator[Samples]:
-        original = original_sound(info.path, begin) if under else ()
-        return mixed(placed, end - begin, original, amplitude(UNDER_DB))
+        original = () if start is None else original_sound(info.path, begin)
+        return mixed(shifted, end - begin, original, amplitude(UNDER_DB))
 
     gain = safe_gain(peak(track()))
     return _lowered(out, gain) + write_dubbed(info, out, _scaled(track(), gain), begin)
 
 
-def _write_stem(track: Iterable[Samples], stem: str | Path) -> None:
+def _write_stem(placed: list[Placement], n_samples: int, stem: str | Path) -> list[str]:
+    """Write the placed sounds alone; notes on what was done."""
+    alone = partial(mixed, placed, n_samples)
+    gain = safe_gain(peak(alone()))
     try:
-        write_stem(track, stem)
+        write_stem(_scaled(alone(), gain), stem)
     except OSError as error:
         raise UserError(f"{stem}: cannot be written ({error.strerror or error}); check the folder") from error
+    return _lowered(stem, gain)
 
 
 def _scaled(track: Iterable[Samples], gain: float) -> Iterator[Samples]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.probe import VideoInfo
 from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
 from ta2net.deliver.dub.mix import Placement
@@ -33,27 +32,6 @@ def surest_per_frame(hits: Sequence[Hit]) -> list[Hit]:
     return [best[frame] for frame in sorted(best)]
 
 
-def check_hits(hits: Sequence[Hit], info: VideoInfo) -> None:
-    """Refuse hits that cannot be this video's: a frame it has not, or shows at another time.
-
-    Raises:
-        UserError: names the first such hit.
-    """
-    tolerance_s = 0.5 / float(info.fps)
-    for hit in hits:
-        if not 0 <= hit.frame < info.n_frames:
-            raise UserError(
-                f"{info.path}: has no frame {hit.frame}, its last is {info.n_frames - 1}; "
-                "these are another video's hits, or it was cut since"
-            )
-        shown_s = float(info.times_s[hit.frame])
-        if not abs(shown_s - hit.time_s) <= tolerance_s:
-            raise UserError(
-                f"{info.path}: shows frame {hit.frame} at {shown_s:.3f} s, the hit says {hit.time_s:.3f} s; "
-                "these are another video's hits, or its frame rate was changed since"
-            )
-
-
 def place(
     hits: Sequence[Hit],
     info: VideoInfo,
@@ -70,7 +48,7 @@ def place(
     turns; pitch is drawn from ``seed`` and the frame, so that one hit more or less changes no other's.
 
     Args:
-        hits: of this video (see ``check_hits``).
+        hits: of this video (see ``ta2net.deliver.belonging``).
         sounds: at least one.
         first_sample: where the track begins, in samples at 48 kHz from time 0 of the video file.
         n_samples: its length; a sound that would go past it is faded out there.

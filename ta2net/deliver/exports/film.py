@@ -11,32 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from ta2net.deliver.belonging import HitLike, check_hits
 from ta2net.deliver.timecode import TIMECODE
 from ta2net.deliver.timeline import Marker, Timeline
 
 if TYPE_CHECKING:
     from pipeline.probe import VideoInfo
-
-TIME_TOLERANCE_S = 0.002
-"""Between a hit's time and its frame's: hits.csv has microseconds, other programs round to milliseconds."""
-
-
-class HitLike(Protocol):
-    """A ``ta2net.hits.document.Hit``, or anything with its fields."""
-
-    @property
-    def frame(self) -> int: ...
-    @property
-    def time_s(self) -> float: ...
-    @property
-    def probability(self) -> float: ...
-    @property
-    def x_fraction(self) -> float: ...
-    @property
-    def y_fraction(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -61,44 +43,37 @@ class Film:
     start_timecode: str | None
 
 
-def look_at(path: str | os.PathLike[str]) -> Film:
-    """Probe a video file.
+def look_at(video: str | os.PathLike[str] | VideoInfo) -> Film:
+    """What the exports must know of a video file, or of one that ``probe`` has read already.
 
     Raises:
         VideoError: see ``pipeline.probe.probe``.
     """
-    from pipeline.container import opened  # PyAV; the exports themselves do without it
-    from pipeline.probe import probe
+    from pipeline.probe import VideoInfo, probe  # PyAV; the exports themselves do without it
 
-    info = probe(path)
-    with opened(path) as (container, stream):
-        times_s = exact_times(info, Fraction(stream.time_base))
-        sounds_s = [
-            sound.start_time * Fraction(sound.time_base)
-            for sound in container.streams.audio
-            if sound.start_time is not None
-        ]
-        found = stream.metadata.get("timecode") or container.metadata.get("timecode")
+    info = video if isinstance(video, VideoInfo) else probe(video)
+    times_s, found = exact_times(info), info.start_timecode
     return Film(
-        path=str(Path(path).absolute()),
+        path=str(Path(info.path).absolute()),
         fps=info.fps,
         height_px=info.height,
         width_px=info.width,
         times_s=times_s,
         # a sound track below 0 starts with its encoder's run-in, which is not played
-        player_zero_s=min([times_s[0], *(max(start_s, Fraction(0)) for start_s in sounds_s)]),
+        player_zero_s=min([times_s[0], *(max(start_s, Fraction(0)) for start_s in info.sound_starts_s)]),
         start_timecode=found if found and TIMECODE.fullmatch(found) else None,
     )
 
 
-def exact_times(info: VideoInfo, time_base: Fraction) -> tuple[Fraction, ...]:
+def exact_times(info: VideoInfo) -> tuple[Fraction, ...]:
     """Presentation times in s as the container stores them: whole multiples of its time base.
 
     Where the container has no usable times (``time_source`` is ``index``), frame number / frame rate.
     """
     if info.time_source == "index":
         return tuple(frame / info.fps for frame in range(info.n_frames))
-    return tuple(round(Fraction(time_s) / time_base) * time_base for time_s in info.times_s.tolist())
+    base = info.time_base
+    return tuple(round(Fraction(time_s) / base) * base for time_s in info.times_s.tolist())
 
 
 def timeline_of(film: Film, hits: Iterable[HitLike], *, class_name: str = "", **more: Any) -> Timeline:
@@ -113,21 +88,13 @@ def timeline_of(film: Film, hits: Iterable[HitLike], *, class_name: str = "", **
         UserError: a hit is at no frame of the film or at another time than its frame, or see ``Timeline``.
     """
     name = Path(film.path).name
+    ordered = sorted(hits, key=lambda hit: hit.frame)
+    check_hits(ordered, name, film.times_s)
     markers = []
-    for hit in sorted(hits, key=lambda hit: hit.frame):
-        if not 0 <= hit.frame < len(film.times_s):
-            raise UserError(
-                f"{name}: there is a hit at frame {hit.frame}, but the video has {len(film.times_s)} frames; "
-                "give the video the hits were found in"
-            )
-        time_s = film.times_s[hit.frame]
-        if abs(hit.time_s - time_s) > TIME_TOLERANCE_S:
-            raise UserError(
-                f"{name}: the hit at frame {hit.frame} has the time {hit.time_s:.6f} s, but that frame is "
-                f"shown at {float(time_s):.6f} s; give the video the hits were found in"
-            )
+    for hit in ordered:
         where = (hit.x_fraction, hit.y_fraction)
         label = class_name or "hit"
+        time_s = film.times_s[hit.frame]
         markers.append(Marker(hit.frame, time_s, hit.probability, *where, label, class_name))
     known: dict[str, Any] = {
         "name": name,
