@@ -14,6 +14,12 @@ class UserError(click.ClickException):
 
     exit_code = 2
 
+    def format_message(self) -> str:
+        """The message as it is printed: control characters (a file's name may hold them) are escaped."""
+        return "".join(
+            char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in self.message
+        )
+
 
 class ParamsError(UserError):
     """One or several wrong entries in a parameter file, reported together."""
@@ -25,6 +31,10 @@ class VideoError(UserError):
 
 class StoreError(UserError):
     """A flow store, or a row of it, that is missing, foreign, stale or incomplete."""
+
+
+class StorageError(StoreError):
+    """Object storage that did not answer, or refused; asking again later may help."""
 
 
 class WeightsError(UserError):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.address import check_address, without_secrets
 from pipeline.errors import ParamsError
 
 Count = Annotated[int, Field(ge=0)]
@@ -109,6 +110,9 @@ class StoreParams(Section):
     """The Zarr flow store."""
 
     path: str = "data/flows.zarr"
+    url: str | None = None
+    """Rows lie there, in object storage (s3://bucket/folder, gs://...) or a folder; path then holds only
+    manifest.json, which says what is there. Credentials come from the environment."""
     size: Size = (64, 64)
     coding: Literal["int16", "float16"] = "int16"
     scale: Positive = 64
@@ -116,16 +120,52 @@ class StoreParams(Section):
     codec: Literal["lz4", "zstd", "none"] = "lz4"
     chunk_frames: Positive = 16
 
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: str | None) -> str | None:
+        return None if url is None else check_address(url)
+
+
+class SlurmParams(Section):
+    """What one SLURM job is given (``build.scheduler: slurm``)."""
+
+    queue: str | None = None
+    """The partition."""
+    account: str | None = None
+    cores: Positive = 4
+    memory: str = "16GB"
+    walltime: str = "24:00:00"
+    """A job that reaches it is followed by another."""
+    gpus: Count = 0
+    """A row at a time on each; without GPUs one row at a time on all cores."""
+    directives: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """More lines for ``#SBATCH``, like --constraint=a100."""
+    prologue: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Shell commands before the worker starts, like module load cuda."""
+    python: str | None = None
+    """The interpreter on the nodes; None = the one that runs the build."""
+    interface: str | None = None
+    """Network interface that jobs reach this machine by, like ib0."""
+    log_dir: str | None = None
+
 
 class BuildParams(Section):
     """How the flow store is built."""
 
     scheduler: str = "local"
-    """local (processes), threads, or the address of a running Dask scheduler (tcp://host:8786)."""
+    """local (each row in a process of its own), threads (in this process), slurm, or the address of a running
+    Dask scheduler (tcp://host:8786)."""
     workers: Count = 0
-    """0 = one per core."""
+    """Rows at a time; 0 = one per core, or per GPU where flow uses GPUs. With slurm: jobs."""
     allow_failures: Allowed = 0
     failures: str = "data/failures.json"
+    retries: Count = 3
+    """Of a row after trouble with disk, network or object storage, with growing pauses."""
+    row_timeout_s: Annotated[float, Field(ge=0.0)] | None = None
+    """A row that takes longer fails. None = from its length; 0 = no limit. (threads: none unless given.)"""
+    row_memory_mb: Count | None = None
+    """A row that takes more memory fails. None = half of the machine's; 0 = no limit. (threads: as above.)"""
+    slurm: SlurmParams = SlurmParams()
 
 
 class DataParams(Section):
@@ -204,5 +244,5 @@ def _describe(entry: Any) -> str:
     shown = entry["input"]
     if isinstance(shown, float) and not math.isfinite(shown):
         return f"{where}: must be a finite number (got {shown})"
-    text = repr(shown)
+    text = without_secrets(repr(shown))
     return f"{where}: {entry['msg'].lower()} (got {text if len(text) <= 80 else text[:77] + '...'})"

@@ -16,7 +16,8 @@ from pipeline.catalog import read_catalog
 from pipeline.device import chosen_device
 from pipeline.errors import UserError
 from pipeline.kinematics import decode
-from pipeline.store import FlowStore
+from pipeline.store import open_store
+from pipeline.store.opening import store_exists
 from ta2net.deliver.pictures import Moment, save_curve, save_prediction, score_curve
 from ta2net.hits.evaluation import (
     Thresholds,
@@ -46,7 +47,7 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
     device = chosen_device(params.train.device)
     model, trained, document = load_model(checkpoint or Path(params.train.dir) / BEST, device)
     thresholds = Thresholds(**document["thresholds"])
-    store = FlowStore(params.store.path)
+    store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     used = trained.model_copy(update={"infer": params.infer})
     scored = score_rows(rows, store, Scorer(model, used, device))
@@ -77,10 +78,11 @@ def evaluate_scores(params: Params, scores: Path, threshold: float | None = None
     read, note = chosen_decode(params, scores, threshold)
     rows = [item.row for item in scored]
     view = None
-    if Path(params.store.path).exists():
-        view = view_of_store(rows, FlowStore(params.store.path), read.edges)
+    if store_exists(params.store):
+        view = view_of_store(rows, open_store(params.store), read.edges)
     else:
-        notes.append(f"{params.store.path}: no flow store; untrained.* and where.* are left out")
+        place = params.store.url or params.store.path
+        notes.append(f"{place}: no flow store; untrained.* and where.* are left out")
     metrics = evaluate_rows(scored, view, read.thresholds, read.peaks, params.evaluation.bootstrap)
     metrics["decode"] = decode_section(read.peaks, read.edges)
     metrics["data"] = data_section(rows, params.evaluation.split)
@@ -97,7 +99,7 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
     """
     device = chosen_device(params.train.device)
     model, trained, document = load_model(checkpoint or Path(params.train.dir) / BEST, device)
-    store = FlowStore(params.store.path)
+    store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     row = next((row for row in rows if row.row_id == row_id), None)
     if row is None:

@@ -14,11 +14,13 @@ from pipeline.atomic import write_json
 from pipeline.build.row import Failure, RowDone, RowJob, compute_row, row_fingerprint
 from pipeline.build.workers import run_jobs, threads_per_worker
 from pipeline.catalog import Catalog, Row
-from pipeline.errors import StoreError, UserError
+from pipeline.errors import UserError
 from pipeline.flow import check_estimator, flow_identity, make_estimator
 from pipeline.params import BuildParams, DataParams
-from pipeline.store import FlowStore, RowAttributes, create_store
-from pipeline.store.writer import remove_leftovers
+from pipeline.store import FlowStore, RowAttributes, open_or_create
+from pipeline.store.manifest import write_manifest
+from pipeline.store.opening import found_anywhere
+from pipeline.store.row import DAMAGED, RowDocument
 
 MAX_FAILURES_SHOWN = 10
 
@@ -69,7 +71,7 @@ class _Plan:
 
 
 def build(catalog: Catalog, params: DataParams) -> BuildSummary:
-    """Make the flow store at ``params.store.path`` hold exactly the rows of ``catalog``.
+    """Make the flow store that ``params.store`` names hold exactly the rows of ``catalog``.
 
     Rows whose fingerprint says that they were made of the same video in the same way are kept. Stale rows are
     removed before the first one is computed, so that a store, even of an interrupted build, never mixes two
@@ -77,7 +79,8 @@ def build(catalog: Catalog, params: DataParams) -> BuildSummary:
 
     Raises:
         UserError: more rows failed than ``build.allow_failures``, or the flow estimator cannot be used.
-        StoreError: ``store.path`` holds something else.
+        StoreError: ``store.path`` or ``store.url`` holds something else.
+        StorageError: object storage does not answer.
     """
     began = time.perf_counter()
     identity = flow_identity(params.flow)
@@ -85,16 +88,20 @@ def build(catalog: Catalog, params: DataParams) -> BuildSummary:
         row.row_id: row_fingerprint(row, identity, params.decode, params.flow, params.store)
         for row in catalog
     }
-    store = create_store(params.store.path)
+    store = open_or_create(params.store)
     plan = _plan(catalog, store, fingerprints)
     if plan.compute:
         # what is wrong with the estimator is one error now, not one failure per row
         check_estimator(make_estimator(params.flow), params.flow.size)
-    _tidy(store, plan)
+    _tidy(store, plan, fingerprints)
     done, failures = _compute(_jobs(plan.compute, fingerprints, identity, params), params.build)
     write_json(params.build.failures, [asdict(failure) for failure in failures])
+    if params.store.url is not None:
+        write_manifest(store, params.store.url, params.store.path)
     _judge(failures, len(catalog), params.build)
-    in_store = [store.attributes(row_id) for row_id in store.row_ids()]
+    in_store = [
+        known for _, document in store.documents() if document is not None and (known := _known(document))
+    ]
     return BuildSummary(
         computed=len(done),
         kept=len(plan.keep),
@@ -109,36 +116,39 @@ def build(catalog: Catalog, params: DataParams) -> BuildSummary:
 
 
 def _plan(catalog: Catalog, store: FlowStore, fingerprints: Mapping[str, str]) -> _Plan:
-    present = set(store.row_ids())
+    present = {row_id: _known(document) for row_id, document in store.documents() if document is not None}
     compute: list[Row] = []
     relabel: list[Row] = []
     keep: list[Row] = []
     for row in catalog:
-        attributes = _attributes(store, row.row_id) if row.row_id in present else None
-        if attributes is None or attributes.fingerprint != fingerprints[row.row_id]:
+        known = present.get(row.row_id)
+        if known is None or known.fingerprint != fingerprints[row.row_id]:
             compute.append(row)
-        elif (attributes.hits, attributes.annotated_until) != (row.hits, row.annotated_until):
+        elif (known.hits, known.annotated_until) != (row.hits, row.annotated_until):
             relabel.append(row)
         else:
             keep.append(row)
     stale = tuple(row.row_id for row in compute if row.row_id in present)
-    gone = tuple(sorted(present - fingerprints.keys()))
+    gone = tuple(sorted(present.keys() - fingerprints.keys()))
     return _Plan(tuple(compute), tuple(relabel), tuple(keep), stale, gone)
 
 
-def _attributes(store: FlowStore, row_id: str) -> RowAttributes | None:
+def _known(document: RowDocument) -> RowAttributes | None:
     """A row's attributes; None where they are damaged, so that the row is made again."""
     try:
-        return store.attributes(row_id)
-    except StoreError:
+        return document.row_attributes()
+    except DAMAGED:
         return None
 
 
-def _tidy(store: FlowStore, plan: _Plan) -> None:
+def _tidy(store: FlowStore, plan: _Plan, fingerprints: Mapping[str, str]) -> None:
     """Remove what must go and replace labels."""
-    remove_leftovers(store.path)
-    for row_id in (*plan.gone, *plan.stale):
+    store.remove_leftovers()
+    for row_id in plan.gone:
         store.remove(row_id)
+    for row_id in plan.stale:
+        # another builder may have made it right since the plan was made
+        store.remove(row_id, unless=fingerprints[row_id])
     for row in plan.relabel:
         store.update_labels(row.row_id, row.hits, row.annotated_until)
 
@@ -151,12 +161,11 @@ def _jobs(
         RowJob(
             # a worker may run in another directory
             row=replace(row, path=str(Path(row.path).resolve())),
-            store_path=str(Path(params.store.path).resolve()),
             identity=identity,
             fingerprint=fingerprints[row.row_id],
             decode=params.decode,
             flow=params.flow,
-            store=params.store,
+            store=found_anywhere(params.store),
             threads=threads,
         )
         # the longest first: none is left to run alone at the end

@@ -119,10 +119,12 @@ def _compute(job: RowJob) -> RowDone:
     coding = Coding.of(job.store.coding, job.store.scale)
     kinematics = Frames2Kinematics(estimator, job.flow.size, job.store.size, coding)
     attributes = _attributes(job, video.info, coding)
-    with open_store(job.store).writer(row.row_id, attributes, video.info.times_s, job.store) as writer:
-        with kinematics.overlapped(video) as chunks:
-            for chunk in chunks:
-                writer.append(chunk)
+    with (
+        open_store(job.store).writer(row.row_id, attributes, video.info.times_s, job.store) as writer,
+        kinematics.overlapped(video) as chunks,
+    ):
+        for chunk in chunks:
+            writer.append(chunk)
     return RowDone(row.row_id, row.n_frames, time.perf_counter() - began, estimator.busy_s)
 
 

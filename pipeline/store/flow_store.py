@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -14,56 +14,86 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
-from pipeline.atomic import write_json
 from pipeline.errors import StoreError
 from pipeline.kinematics import Coding
 from pipeline.params import StoreParams
-from pipeline.store.schema import (
-    COMPLETE,
-    ROOT_KEY,
-    SAFE_ROW_ID,
-    SCHEMA,
-    RowAttributes,
-    Window,
-    check_row_id,
-)
+from pipeline.store.chunks import StoredArray, read_frames
+from pipeline.store.local import LocalPlace
+from pipeline.store.place import DOCUMENT, Place
+from pipeline.store.row import DAMAGED, RowDocument
+from pipeline.store.schema import ROOT_KEY, SAFE_ROW_ID, SCHEMA, RowAttributes, Window, as_bytes, check_row_id
 from pipeline.store.validation import row_problems
-from pipeline.store.writer import RowWriter, hidden_path, put_in_place, remove_row
+from pipeline.store.writer import RowWriter
 
-Arrays = dict[str, Any]
+ARRAYS = ("frames", "velocity", "inflection", "time")
+"""In the order of ``Window``."""
+
+MAX_REPLACED = 5
+"""How often in a row a reader puts up with a row being replaced while it reads."""
 
 
 class FlowStore:
-    """A flow store on disk. Reading is safe from several threads; every process opens its own."""
+    """A flow store. Reading is safe from several threads; every process opens its own.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open an existing store.
+    Attributes:
+        place: where it lies.
+        name: the place's name in messages.
+    """
+
+    def __init__(self, place: str | os.PathLike[str] | Place) -> None:
+        """Open an existing store: a folder, or any place.
 
         Raises:
             StoreError: nothing is there, it is not a flow store, or a newer program wrote it.
         """
-        self.path = Path(path)
-        _check_root(self.path)
-        self._opened: dict[str, tuple[tuple[int, int, int], Arrays]] = {}
+        self.place: Place = LocalPlace(place) if isinstance(place, (str, os.PathLike)) else place
+        self.name = self.place.shown
+        _check_root(self.place)
+        self._opened: dict[str, _Opened] = {}
         self._lock = Lock()
+
+    @property
+    def path(self) -> Path:
+        """The folder of a store on this machine.
+
+        Raises:
+            StoreError: it lies on object storage.
+        """
+        if not isinstance(self.place, LocalPlace):
+            raise StoreError(f"{self.name}: this store is not a folder")
+        return self.place.path
 
     def row_ids(self) -> list[str]:
         """The complete rows, sorted."""
-        return sorted(
-            entry.name
-            for entry in self.path.iterdir()
-            if not entry.name.startswith(".") and self.fingerprint(entry.name) is not None
-        )
+        return list(self.fingerprints())
+
+    def fingerprints(self) -> dict[str, str]:
+        """Row -> the fingerprint of what it was made from, of all complete rows, sorted."""
+        found = {}
+        for row_id, document in self.documents():
+            fingerprint = None if document is None else document.attributes.get("fingerprint")
+            if fingerprint is not None:
+                found[row_id] = str(fingerprint)
+        return found
+
+    def documents(self) -> Iterator[tuple[str, RowDocument | None]]:
+        """(row, what its document says) of all that looks like a row, sorted; None: not a complete row's.
+
+        One pass, with many requests at once on object storage; nothing is kept.
+        """
+        for row_id, content in self.place.documents():
+            try:
+                yield row_id, RowDocument.parse(row_id, content)
+            except DAMAGED:
+                yield row_id, None
 
     def fingerprint(self, row_id: str) -> str | None:
         """The fingerprint of what a row was made from; None where there is no complete row."""
         try:
-            attributes = _read_document(self.path / check_row_id(row_id))["attributes"]
+            fingerprint = self.document(row_id).attributes.get("fingerprint")
         except StoreError:
             return None
-        fingerprint = attributes.get("fingerprint")
         return None if fingerprint is None else str(fingerprint)
 
     def attributes(self, row_id: str) -> RowAttributes:
@@ -72,39 +102,43 @@ class FlowStore:
         Raises:
             StoreError: no such row, or its attributes are not what this version writes.
         """
-        document = _read_document(self.path / check_row_id(row_id))
+        return self._typed(row_id, self.document(row_id))
+
+    def document(self, row_id: str) -> RowDocument:
+        """What a complete row's document says; StoreError where there is none."""
         try:
-            return RowAttributes.from_json(document["attributes"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: the attributes of row {row_id} are damaged ({error})") from error
+            (content,) = self.place.read([f"{check_row_id(row_id)}/{DOCUMENT}"])
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.name}: there is no row {row_id}") from error
+        except OSError as error:
+            raise StoreError(f"{self.name}: row {row_id} cannot be read ({error})") from error
+        return self._parsed(row_id, content)
 
     @cached_property
     def coding(self) -> Coding:
         """The coding all rows share, looked up once.
 
         Raises:
-            StoreError: the store has no rows, or rows of several codings.
+            StoreError: the store has no rows, rows of several codings, or rows with damaged attributes.
         """
-        codings = {self.attributes(row_id).coding for row_id in self.row_ids()}
+        codings = set()
+        for row_id, document in self.documents():
+            if document is not None:
+                codings.add(self._typed(row_id, document).coding)
         if len(codings) != 1:
             found = "no rows" if not codings else f"rows of {len(codings)} codings"
-            raise StoreError(f"{self.path}: {found}; run the flows stage (`dvc repro flows`) again")
+            raise StoreError(f"{self.name}: {found}; run the flows stage (`dvc repro flows`) again")
         return codings.pop()
 
     def read(self, row_id: str, start: int, stop: int) -> Window:
-        """Frames [start, stop) of a row, as stored.
+        """Frames [start, stop) of a row, as stored; all from the same row, even if it is being replaced.
 
         Raises:
-            StoreError: no such row.
+            StoreError: no such row, or a part of it is missing or damaged.
             IndexError: the row has no such frames.
         """
-        arrays = self._arrays(row_id)
-        n = arrays["frames"].shape[0]
-        if not 0 <= start <= stop <= n:
-            raise IndexError(f"row {row_id} has frames 0 to {n - 1}; asked for [{start}, {stop})")
-        return Window(
-            *(np.asarray(arrays[name][start:stop]) for name in ("frames", "velocity", "inflection", "time"))
-        )
+        frames, velocity, inflection, time_s = self._frames(row_id, start, stop, ARRAYS)
+        return Window(frames, velocity, inflection, time_s)
 
     def reader(self, row_id: str) -> Callable[[int, int], Window]:
         """``read`` of one row: (start, stop) -> its frames."""
@@ -112,7 +146,8 @@ class FlowStore:
 
     def times_s(self, row_id: str) -> npt.NDArray[np.float64]:
         """float64 (n,): the presentation times of a row in seconds."""
-        return np.asarray(self._arrays(row_id)["time"][:])
+        (time_s,) = self._frames(row_id, 0, None, ("time",))
+        return time_s
 
     @contextmanager
     def writer(
@@ -128,26 +163,45 @@ class FlowStore:
         Raises:
             VideoError: another number of frames came than ``attributes.n_frames``.
         """
-        target, temporary = self.path / check_row_id(row_id), hidden_path(self.path, "writing")
-        try:
-            row = RowWriter(temporary, attributes, times_s, layout)
+        with self.place.attempt(check_row_id(row_id)) as attempt:
+            row = RowWriter(attempt.store, attributes, times_s, layout)
             yield row
-            row.finish()
-            put_in_place(temporary, target)
-        finally:
-            if temporary.exists():
-                shutil.rmtree(temporary)
+            attempt.commit(row.finish())
 
     def update_labels(self, row_id: str, hits: Sequence[int], annotated_until: int) -> None:
-        """Replace a row's labels in one step; its arrays and fingerprint stay."""
-        path = self.path / check_row_id(row_id)
-        document = _read_document(path)
-        document["attributes"].update(hits=list(hits), annotated_until=annotated_until)
-        write_json(path / "zarr.json", document)
+        """Replace a row's labels in one step; its arrays and fingerprint stay.
 
-    def remove(self, row_id: str) -> None:
-        """Remove a row, if it is there."""
-        remove_row(self.path / check_row_id(row_id))
+        Raises:
+            StoreError: no such row, or another builder has just replaced it.
+        """
+
+        def change(content: bytes) -> bytes:
+            document = self._parsed(row_id, content).with_labels(list(hits), annotated_until)
+            return as_bytes(document.to_json())
+
+        try:
+            self.place.edit(check_row_id(row_id), change)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.name}: there is no row {row_id}") from error
+
+    def remove(self, row_id: str, *, unless: str | None = None) -> None:
+        """Remove a row, if it is there.
+
+        Args:
+            unless: a fingerprint; a row that carries it stays (another builder has just made it right).
+        """
+        if unless is None or self.fingerprint(row_id) != unless:
+            self.place.remove(check_row_id(row_id))
+
+    def remove_leftovers(self) -> int:
+        """Delete what killed builders left behind, and return how many rows' beginnings that were.
+
+        What a builder is at work on, here or on another machine, is left alone.
+        """
+        leftovers = self.place.leftovers()
+        for leftover in leftovers:
+            self.place.discard(leftover)
+        return len(leftovers)
 
     def validate(self, *, deep: bool = False) -> list[str]:
         """What is wrong with the store, one message each; an empty list means nothing is.
@@ -169,66 +223,100 @@ class FlowStore:
             found += [f"{entry.name}: {problem}" for problem in of_row]
         return found
 
-    def _arrays(self, row_id: str) -> Arrays:
-        """The row's arrays, opened once for as long as the row is not replaced."""
-        path = self.path / check_row_id(row_id)
+    def _parsed(self, row_id: str, content: bytes) -> RowDocument:
         try:
-            found = (path / "zarr.json").stat()
-        except OSError as error:
-            raise StoreError(f"{self.path}: there is no row {row_id}") from error
-        version = (found.st_mtime_ns, found.st_ino, found.st_size)
+            return RowDocument.parse(row_id, content)
+        except DAMAGED as error:
+            raise StoreError(f"{self.name}: {row_id} is not a row of a flow store ({error})") from error
+
+    def _typed(self, row_id: str, document: RowDocument) -> RowAttributes:
+        try:
+            return document.row_attributes()
+        except DAMAGED as error:
+            raise StoreError(f"{self.name}: the attributes of row {row_id} are damaged ({error})") from error
+
+    def _frames(
+        self, row_id: str, start: int, stop: int | None, names: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """Frames [start, stop) (to the end: None) of some arrays, all of one version of the row."""
+        for _ in range(MAX_REPLACED):
+            opened = self._open(row_id)
+            n = opened.arrays["frames"].shape[0]
+            end = n if stop is None else stop
+            if not 0 <= start <= end <= n:
+                raise IndexError(f"row {row_id} has frames 0 to {n - 1}; asked for [{start}, {end})")
+            try:
+                frames = read_frames(self.place, [opened.arrays[name] for name in names], start, end)
+                if self.place.version(row_id) == opened.version:
+                    return frames
+            except FileNotFoundError as error:
+                # the row has just been replaced or removed; if it has not, it lacks a chunk
+                if self._open(row_id, anew=True) == opened:
+                    raise StoreError(f"{self._damaged(row_id)}: {error} is missing") from error
+            except ValueError as error:
+                if self._open(row_id, anew=True) == opened:
+                    raise StoreError(f"{self._damaged(row_id)}: {error}") from error
+        raise StoreError(f"{self.name}: other processes keep replacing row {row_id}")
+
+    def _open(self, row_id: str, *, anew: bool = False) -> _Opened:
+        """The row's arrays, looked up once for as long as the row is not replaced."""
+        try:
+            version = self.place.version(check_row_id(row_id))
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.name}: there is no row {row_id}") from error
         with self._lock:
             opened = self._opened.get(row_id)
-        if opened is not None and opened[0] == version:
-            return opened[1]
-        _read_document(path)
-        arrays = dict(zarr.open_group(str(path), mode="r").arrays())
+        if opened is not None and opened.version == version and not anew:
+            return opened
+        try:
+            opened = _Opened(version, self.document(row_id).arrays())
+        except DAMAGED as error:
+            raise StoreError(f"{self._damaged(row_id)}: {error}") from error
         with self._lock:
-            self._opened[row_id] = (version, arrays)
-        return arrays
+            self._opened[row_id] = opened
+        return opened
+
+    def _damaged(self, row_id: str) -> str:
+        return f"{self.name}: row {row_id} is damaged (`ta2net repair` removes it, the next build remakes it)"
 
 
-def create_store(path: str | os.PathLike[str]) -> FlowStore:
-    """Open the store at ``path``; make an empty one where there is none.
+@dataclass(frozen=True)
+class _Opened:
+    version: Hashable
+    arrays: dict[str, StoredArray]
+
+
+def create_store(place: str | os.PathLike[str] | Place) -> FlowStore:
+    """Open the store at ``place``; make an empty one where there is none.
 
     Raises:
         StoreError: something else is there.
     """
-    root = Path(path)
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        root.mkdir(parents=True, exist_ok=True)
-        write_json(
-            root / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {ROOT_KEY: SCHEMA}}
+    if not isinstance(place, Place):
+        place = LocalPlace(place)
+    if place.is_empty():
+        place.write(
+            DOCUMENT, as_bytes({"zarr_format": 3, "node_type": "group", "attributes": {ROOT_KEY: SCHEMA}})
         )
-    return FlowStore(root)
+    return FlowStore(place)
 
 
-def _check_root(path: Path) -> None:
-    if not path.exists():
+def _check_root(place: Place) -> None:
+    if place.is_empty():
         raise StoreError(
-            f"{path}: there is no flow store here; run `dvc repro flows` (or `make flows`) first"
+            f"{place.shown}: there is no flow store here; run `dvc repro flows` (or `make flows`) first"
         )
-    foreign = f"{path}: this is not a flow store; give store.path another place"
+    foreign = f"{place.shown}: this is not a flow store; give store.path (or store.url) another place"
     try:
-        document = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-        schema = document["attributes"][ROOT_KEY]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        (content,) = place.read([DOCUMENT])
+        schema = json.loads(content)["attributes"][ROOT_KEY]
+    except StoreError:
+        raise
+    except (OSError, *DAMAGED) as error:
         raise StoreError(foreign) from error
     if not isinstance(schema, int) or schema < 1:
         raise StoreError(foreign)
     if schema > SCHEMA:
-        raise StoreError(f"{path}: written by a newer version (schema {schema}, this one knows {SCHEMA})")
-
-
-def _read_document(row: Path) -> dict[str, Any]:
-    """A complete row's group metadata, checked to have attributes; StoreError where there is none."""
-    try:
-        document: dict[str, Any] = json.loads((row / "zarr.json").read_text(encoding="utf-8"))
-        complete = document["attributes"]["state"] == COMPLETE
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(f"{row.parent}: there is no row {row.name}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{row}: this is not a row of a flow store ({error})") from error
-    if not complete:
-        raise StoreError(f"{row}: this row is not complete")
-    return document
+        raise StoreError(
+            f"{place.shown}: written by a newer version (schema {schema}, this one knows {SCHEMA})"
+        )

@@ -142,6 +142,11 @@ def array_layout(attributes: RowAttributes) -> dict[str, tuple[tuple[int, ...], 
     }
 
 
+def as_bytes(document: Mapping[str, Any]) -> bytes:
+    """A group's metadata as they are stored: indented JSON; NaN and infinity are refused."""
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def fingerprint_of(document: Mapping[str, Any]) -> str:
     """SHA-256 of ``document`` as canonical JSON (sorted keys, no spaces), as hexadecimal text."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -28,7 +28,7 @@ def stored_rows(catalog: Catalog, store: FlowStore, split: Split) -> tuple[Row, 
         labels = "source.eval_labels" if split == "eval" else "source.train_labels"
         also = " and a source.val_fraction above 0" if split == "val" else ""
         raise UserError(
-            f"no {split} rows to work on: the catalog has {len(wanted)} and {store.path} none of them. "
+            f"no {split} rows to work on: the catalog has {len(wanted)} and {store.name} none of them. "
             f"Give {labels}{also}, then run `make flows`."
         )
     return rows

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from pipeline.atomic import write_text
 from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
-from pipeline.store import FlowStore
+from pipeline.store import open_store
 from ta2net.hits.evaluation import data_section
 from ta2net.hits.rows import stored_rows
 from ta2net.model.norm import with_global_norms
@@ -64,7 +64,7 @@ class Trainer:
         self.fabric = make_fabric(params.train)
         self.first = self.fabric.is_global_zero
         self.run = Path(params.train.dir)
-        self.store = FlowStore(params.store.path)
+        self.store = open_store(params.store)
         catalog = read_catalog(params.source.catalog)
         with nullcontext() if self.first else redirect_stderr(StringIO()):  # what is missing is said once
             rows = stored_rows(catalog, self.store, "train")

@@ -262,8 +262,7 @@ def test_wrong_estimator_is_one_error_and_costs_no_row(catalog, params, tmp_path
 
 def test_a_worker_with_other_weights_refuses(catalog, params):
     identity = {**flow_identity(params.flow), "library": "opencv 0"}
-    path = str(params.store.path)
-    job = RowJob(catalog.rows[0], path, identity, "f", params.decode, params.flow, params.store, None)
+    job = RowJob(catalog.rows[0], identity, "f", params.decode, params.flow, params.store, None)
     result = compute_row(job)
     assert isinstance(result, Failure)
     assert "not the one asked for" in result.reason

@@ -18,7 +18,7 @@ from pipeline.errors import StoreError, VideoError
 from pipeline.kinematics import Coding, KinematicsChunk, decode, encode, hold_edges, inflection
 from pipeline.params import StoreParams
 from pipeline.store import FlowStore, RowAttributes, create_store, fingerprint_of
-from pipeline.store.writer import hidden_path, remove_leftovers
+from pipeline.store.local import hidden_path
 
 N, SIZE = 21, (6, 8)
 INT16 = Coding("int16", 64)
@@ -181,7 +181,7 @@ def test_a_row_being_written_is_not_there(store):
         assert store.validate() == []
         with pytest.raises(StoreError):
             store.attributes("a")
-        assert remove_leftovers(store.path) == 0
+        assert store.remove_leftovers() == 0
     assert store.row_ids() == ["a"]
 
 
@@ -206,7 +206,7 @@ def test_a_killed_writer_leaves_nothing_readable(store):
     assert (hidden[0] / "velocity" / "c").exists()
     assert store.row_ids() == ["a"]
     assert store.validate(deep=True) == []
-    assert remove_leftovers(store.path) == 1
+    assert store.remove_leftovers() == 1
     assert sorted(path.name for path in store.path.iterdir()) == ["a", "zarr.json"]
 
 
@@ -217,12 +217,12 @@ def test_leftovers_of_others_stay_for_a_day(store):
     dead = store.path / f".trash@{machine}@{2**22 + 1}@{name}"
     for path in (mine, elsewhere, dead):
         (path / "velocity").mkdir(parents=True)
-    assert remove_leftovers(store.path) == 1
+    assert store.remove_leftovers() == 1
     assert not dead.exists()
     yesterday = time.time() - 25 * 3600
     for path in (elsewhere / "velocity", elsewhere):
         os.utime(path, (yesterday, yesterday))
-    assert remove_leftovers(store.path) == 1
+    assert store.remove_leftovers() == 1
     assert mine.exists()
     assert not elsewhere.exists()
 
