@@ -14,8 +14,10 @@ from pipeline.errors import UserError
 from pipeline.sources.videos import EXTENSIONS, index_videos
 from ta2net.deliver.exports.film import look_at, timeline_of
 from ta2net.deliver.exports.registry import formats_named, write_exports
+from ta2net.deliver.report import ENTRY, PAGE
 from ta2net.hits.document import HIGH_RECALL_SCORE, hits_at, write_hits
 from ta2net.hits.saved import SCORES, write_scores
+from ta2net.pages import Reporter, read_labels
 from ta2net.predict import File2Hits, Prediction, Scores2Hits
 
 BUILT_IN = Path(__file__).parent / "weights" / "impacts.safetensors"
@@ -100,21 +102,24 @@ def predict_files(
     out: Path,
     *,
     deliver: Deliver,
+    complete: Sequence[str] = (HITS,),
     skip_existing: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Iterator[Outcome]:
     """Predict file by file; each leaves hits.csv, candidates.csv, scores.csv and what ``deliver`` adds.
 
-    hits.csv is written last: where it is, the folder is complete, and ``skip_existing`` leaves it as it is.
+    hits.csv is written last: where it is, a run has come to its end. ``skip_existing`` leaves a folder with
+    all files of ``complete`` as it is.
     """
     for path, folder in folders_of(paths, out).items():
-        if skip_existing and (folder / HITS).is_file():
+        if skip_existing and all((folder / name).is_file() for name in complete):
             yield Outcome(path, folder)
             continue
         try:
             found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
-            (folder / HITS).unlink(missing_ok=True)  # of an earlier run: not complete again before the end
+            for name in (HITS, PAGE, ENTRY):  # of an earlier run: not complete again before the end
+                (folder / name).unlink(missing_ok=True)
             write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
             every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
             candidates = hits_at(found.name, every, found.info.times_s, found.scores)
@@ -135,6 +140,8 @@ def predict_videos(
     formats: Sequence[str],
     *,
     checkpoint: Path | None = None,
+    report: bool = False,
+    labels: Path | None = None,
     skip_existing: bool = False,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -145,21 +152,36 @@ def predict_videos(
     Args:
         formats: names of editors' formats to write beside the CSV files.
         checkpoint: a trained network; None: the one that comes with the program.
+        report: also write a page for each video, and one that lists them.
+        labels: of the videos, for their pages, in Audible623's format.
 
     Raises:
         UserError: a wrong input, format or option, before the first video is looked at.
     """
     names = formats_named(formats) if formats else []
     paths = videos_of(inputs)
+    known = None if labels is None else read_labels(labels, [path.stem for path in paths])
     predictor = File2Hits(checkpoint or BUILT_IN, **options)
+    network = str(checkpoint) if checkpoint else f"{BUILT_IN.name}, built in: has seen rendered clips only"
+    reporter = Reporter(predictor, network, known, start_s, end_s)
     model = f"{(checkpoint or BUILT_IN).name}, threshold {predictor.decide.threshold:.3f}"
 
     def deliver(found: Prediction, folder: Path) -> None:
+        if not names and not report:
+            return
+        timeline = timeline_of(look_at(found.info), found.hits, model=model)
         if names:
-            timeline = timeline_of(look_at(found.info), found.hits, model=model)
             write_exports(timeline, names, folder)
+        if report:
+            reporter.write(found, timeline, folder)
 
-    done = predict_files(
-        predictor, paths, out, deliver=deliver, skip_existing=skip_existing, start_s=start_s, end_s=end_s
+    part = {"start_s": start_s, "end_s": end_s}
+    complete = (HITS, PAGE, ENTRY) if report else (HITS,)
+    done = list(
+        predict_files(
+            predictor, paths, out, deliver=deliver, complete=complete, skip_existing=skip_existing, **part
+        )
     )
-    return list(done)
+    if report:
+        reporter.write_index(done, out)
+    return done

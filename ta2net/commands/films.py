@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.errors import UserError
 
+if TYPE_CHECKING:
+    from ta2net.batch import Outcome
+
+
+PREDICTION_OPTIONS = (
+    click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
+    click.option(
+        "--checkpoint", type=click.Path(path_type=Path), help="A trained network; default: built in."
+    ),
+    click.option("--threshold", type=click.FloatRange(0, 1), help="Default: as validation chose it."),
+    click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames."),
+    click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
+    click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
+    click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ..."),
+    click.option("--flow-checkpoint", help="Weights of the network's flow model, where they lie here."),
+    click.option("--skip-existing", is_flag=True, help="Leave videos whose results are complete."),
+)
+"""Of the commands that find hits."""
+
+
+def finds_hits(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``PREDICTION_OPTIONS``."""
+    for option in reversed(PREDICTION_OPTIONS):
+        command = option(command)
+    return command
+
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
-@click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="A trained network; default: built in.")
 @click.option(
     "--format", "formats", multiple=True, help="Also write for editors: audacity,resolve,... or all."
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Default: as validation chose it.")
-@click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames.")
-@click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame.")
-@click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
-@click.option("--flow-checkpoint", help="Weights of the network's flow model, where they lie here.")
-@click.option("--skip-existing", is_flag=True, help="Leave videos whose results are complete.")
+@click.option("--report", is_flag=True, help="Also write a page to look at each video; see ta2net report.")
+@finds_hits
 def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **options: Any) -> None:
     """Find the hits of VIDEOS: files, folders, patterns. A folder of results for each in --out.
 
@@ -38,7 +58,40 @@ def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **opti
     """
     from ta2net.batch import predict_videos
 
-    outcomes = predict_videos(videos, out, formats, **options)
+    tell(predict_videos(videos, out, formats, **options))
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="CSV of labels, video_id,sound_label,class: shown beside the hits.",
+)
+@finds_hits
+def report(videos: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Show the hits of VIDEOS on a page for each: a player, the score curve, the moments around the hits.
+
+    Does what predict does, then writes report.html into each folder of results, and index.html, which lists
+    them, into --out. The pages need no other file and no network; any browser opens them.
+
+    \b
+    Examples:
+      ta2net report film.mp4 && xdg-open hits/film/report.html
+      ta2net report clips/ --labels labels.csv --out pages
+    """
+    from ta2net.batch import predict_videos
+
+    tell(predict_videos(videos, out, (), report=True, **options))
+    click.echo(f"all videos: {out / 'index.html'}")
+
+
+def tell(outcomes: Sequence[Outcome]) -> None:
+    """Say what became of each video.
+
+    Raises:
+        UserError: some failed.
+    """
     for outcome in outcomes:
         found = "complete, skipped" if outcome.hits is None else f"{outcome.hits} hits"
         if outcome.failure is None:

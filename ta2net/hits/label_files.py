@@ -58,11 +58,11 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def read_frame_file(path: str | Path, n_frames: int) -> FrameFile:
+def read_frame_file(path: str | Path, n_frames: int | None) -> FrameFile:
     """Read ``video_id,sound_label,class``; every record that cannot be used is an error.
 
     Args:
-        n_frames: length of every video: a frame number at or past it is an error.
+        n_frames: length of every video: a frame number at or past it is an error; None: not known here.
 
     Raises:
         UserError: the file as a whole is unusable (see ``read_table``), or records are: up to ten of them,
@@ -93,7 +93,7 @@ def read_frame_file(path: str | Path, n_frames: int) -> FrameFile:
     return FrameFile(videos, frozenset(excluded), tuple(notes))
 
 
-def _record(record: Record, n_frames: int, where: str, notes: list[str]) -> FramesOfVideo | None:
+def _record(record: Record, n_frames: int | None, where: str, notes: list[str]) -> FramesOfVideo | None:
     """One record; None where the authors excluded it.
 
     Raises:
@@ -110,14 +110,19 @@ def _record(record: Record, n_frames: int, where: str, notes: list[str]) -> Fram
         return None
     labels = parse_labels(record.cells["sound_label"])
     notes += [f"{where}: {message}" for message in (*labels.repairs, *labels.doubts)]
-    beyond = [frame for frame in labels.frames if frame >= n_frames]
+    if n_frames is not None:
+        _check_length(labels.frames, n_frames)
+    written = record.cells["class"] or "unknown"
+    return FramesOfVideo(record.line, labels.frames, CLASS_NAMES.get(written.casefold(), written))
+
+
+def _check_length(frames: Sequence[int], n_frames: int) -> None:
+    beyond = [frame for frame in frames if frame >= n_frames]
     if beyond:
         raise RowRefusedError(
             f"frame {', '.join(map(str, beyond[:SHOWN]))}: a video of {n_frames} frames ends at frame "
             f"{n_frames - 1}; correct the file or give --frames the true length"
         )
-    written = record.cells["class"] or "unknown"
-    return FramesOfVideo(record.line, labels.frames, CLASS_NAMES.get(written.casefold(), written))
 
 
 def compare_files(hits: str | Path, labels: str | Path, n_frames: int, fps: Fraction) -> Comparison:

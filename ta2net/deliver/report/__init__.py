@@ -1,0 +1,18 @@
+"""Pages that show what was found in videos: self-contained, safe, small."""
+
+from ta2net.deliver.report.document import Facts, Subject
+from ta2net.deliver.report.index import ENTRY, INDEX, PAGE, Entry, read_entry, write_entry, write_index
+from ta2net.deliver.report.page import write_report
+
+__all__ = [
+    "ENTRY",
+    "INDEX",
+    "PAGE",
+    "Entry",
+    "Facts",
+    "Subject",
+    "read_entry",
+    "write_entry",
+    "write_index",
+    "write_report",
+]
