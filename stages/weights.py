@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ta2net.batch import BUILT_IN
+from ta2net.networks import BUILT_IN
 from ta2net.params import read
 from ta2net.training.checkpoint import BEST
 from ta2net.training.release import release

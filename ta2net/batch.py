@@ -17,11 +17,9 @@ from ta2net.deliver.exports.registry import formats_named, write_exports
 from ta2net.deliver.report import ENTRY, PAGE
 from ta2net.hits.document import HIGH_RECALL_SCORE, hits_at, write_hits
 from ta2net.hits.saved import SCORES, write_scores
+from ta2net.networks import network_path
 from ta2net.pages import Reporter, read_labels
 from ta2net.predict import File2Hits, Prediction, Scores2Hits
-
-BUILT_IN = Path(__file__).parent / "weights" / "impacts.safetensors"
-"""Trained by this program's own pipeline on the embedded data set: `make weights` makes it again."""
 
 HITS, CANDIDATES = "hits.csv", "candidates.csv"
 
@@ -139,7 +137,7 @@ def predict_videos(
     out: Path,
     formats: Sequence[str],
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     report: bool = False,
     labels: Path | None = None,
     skip_existing: bool = False,
@@ -151,7 +149,7 @@ def predict_videos(
 
     Args:
         formats: names of editors' formats to write beside the CSV files.
-        checkpoint: a trained network; None: the one that comes with the program.
+        checkpoint: a trained network, or the name of one that comes with the program; None: the default one.
         report: also write a page for each video, and one that lists them.
         labels: of the videos, for their pages, in Audible623's format.
 
@@ -161,10 +159,11 @@ def predict_videos(
     names = formats_named(formats) if formats else []
     paths = videos_of(inputs)
     known = None if labels is None else read_labels(labels, [path.stem for path in paths])
-    predictor = File2Hits(checkpoint or BUILT_IN, **options)
-    network = str(checkpoint) if checkpoint else f"{BUILT_IN.name}, built in: has seen rendered clips only"
+    predictor = File2Hits(checkpoint, **options)
+    file = network_path(checkpoint)
+    network = str(checkpoint) if checkpoint else f"{file.name}, built in: has seen rendered clips only"
     reporter = Reporter(predictor, network, known, start_s, end_s)
-    model = f"{(checkpoint or BUILT_IN).name}, threshold {predictor.decide.threshold:.3f}"
+    model = f"{file.name}, threshold {predictor.decide.threshold:.3f}"
 
     def deliver(found: Prediction, folder: Path) -> None:
         if not names and not report:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
-from ta2net.commands.files import inspect
+from ta2net.commands.files import inspect, models
 from ta2net.commands.films import dub, export, predict, report
 from ta2net.compose import compose_params
 from ta2net.params import read
@@ -231,7 +231,7 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
-for command in (predict, report, export, dub, inspect):
+for command in (predict, report, export, dub, inspect, models):
     main.add_command(command)
 
 

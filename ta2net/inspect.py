@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.probe import probe
 from pipeline.store import FlowStore
+from ta2net.networks import point_line
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order in which they are shown."""
@@ -76,10 +77,6 @@ def _named(estimator: Mapping[str, Any]) -> str:
     return f"{estimator['model']}{size}{library}"
 
 
-def _point(point: Mapping[str, float]) -> str:
-    return "threshold {threshold:.4f}: recall {recall:.3f}, precision {precision:.3f}".format(**point)
-
-
 def _of_checkpoint(path: Path) -> Facts:
     from ta2net.training import checkpoint as files  # torch
 
@@ -101,7 +98,7 @@ def _of_checkpoint(path: Path) -> Facts:
         *((f"threshold, {name}", f"{value:.4f}") for name, value in document.get("thresholds", {}).items()),
         *((f"validation, {name}", f"{value:.4g}") for name, value in document.get("validation", {}).items()),
         *(
-            (f"sensitivity {name}", _point(point))
+            (f"sensitivity {name}", point_line(point))
             for name, point in document.get("operating_points", {}).items()
         ),
         ("code", f"commit {commit}{' and changes' if git.get('dirty') else ''}"),

@@ -6,7 +6,7 @@ Each layer adds one step: ``Frames2Kinematics`` (pipeline), ``Scorer.of_stream``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from pipeline.probe import VideoInfo, probe
 from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.document import Hit, hits_at
 from ta2net.hits.scoring import Scorer, Scores
+from ta2net.hits.threshold import SENSITIVITIES
+from ta2net.networks import network_path
 from ta2net.params import Params, PeaksParams
 from ta2net.training.checkpoint import load_model
 
@@ -79,29 +81,39 @@ class File2Hits:
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         *,
         device: str = "auto",
         threshold: float | None = None,
+        sensitivity: str | None = None,
         min_distance: int | None = None,
         flow_checkpoint: str | None = None,
     ) -> None:
         """Load a checkpoint.
 
         Args:
+            checkpoint: a file, or the name of a network that comes with the program; None: the default one.
             threshold: in place of the one that the validation rows chose.
+            sensitivity: ``low`` (few false hits), ``normal`` or ``high`` (few missed ones): the threshold
+                that the validation rows chose for it, see ``ta2net.hits.threshold.SENSITIVITIES``.
             min_distance: least distance of hits in frames, in place of the trained one.
             flow_checkpoint: the flow model's weights, if they lie elsewhere than when it was trained.
 
         Raises:
-            UserError: the checkpoint, its flow model's weights or the device are not to be had.
+            UserError: the checkpoint, its flow model's weights or the device are not to be had; both a
+                threshold and a sensitivity; a sensitivity that the checkpoint does not know.
         """
+        if threshold is not None and sensitivity is not None:
+            raise UserError("a threshold and a sensitivity both say which hits count; give one of them")
         where = chosen_device(device)
-        model, self.params, self.document = load_model(checkpoint, where)
+        path = network_path(checkpoint)
+        model, self.params, self.document = load_model(path, where)
         peaks = self.params.peaks
         if min_distance is not None:
             peaks = peaks.model_copy(update={"min_distance": min_distance})
         chosen: float = self.document["thresholds"]["peaks"] if threshold is None else threshold
+        if sensitivity is not None:
+            chosen = threshold_for(sensitivity, self.document, path)
         self.decide = Scores2Hits(chosen, peaks)
         self.score = Scorer(model, self.params, where)
         self.kinematics = _kinematics(self.params, device, flow_checkpoint)
@@ -131,14 +143,61 @@ class File2Hits:
         return Prediction(name, info, self.decide(name, whole, info.times_s), whole, self.decide.threshold)
 
 
-def predict(path: str | Path, checkpoint: str | Path, **options: Any) -> Prediction:
+def threshold_for(sensitivity: str, document: Mapping[str, Any], path: Path) -> float:
+    """The threshold that validation rows chose for a sensitivity.
+
+    Args:
+        document: of the checkpoint ``path``.
+
+    Raises:
+        UserError: no such sensitivity, or the checkpoint was trained by a version that chose none.
+    """
+    if sensitivity not in SENSITIVITIES:
+        raise UserError(f"unknown sensitivity {sensitivity!r}; choose one of {', '.join(SENSITIVITIES)}")
+    points = document.get("operating_points", {})
+    if sensitivity not in points:
+        raise UserError(
+            f"{path}: an older version trained this network and recorded no sensitivities; give --threshold "
+            f"(its own is {document['thresholds']['peaks']:.3f}; lower finds more), or train it again"
+        )
+    return float(points[sensitivity]["threshold"])
+
+
+def predict(
+    path: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "auto",
+    threshold: float | None = None,
+    sensitivity: str | None = None,
+    min_distance: int | None = None,
+    flow_checkpoint: str | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Prediction:
     """The hits of one video file; for many files make one ``File2Hits`` and call it.
 
+    Args:
+        start_s, end_s: only this part, in seconds after the first frame.
+        checkpoint: and all others: see ``File2Hits``.
+
+    Raises:
+        UserError: see ``File2Hits``.
+        VideoError: the file cannot be read, or has too few frames.
+
     Example:
-        >>> for hit in predict("film.mp4", "best.safetensors").hits:  # doctest: +SKIP
+        >>> for hit in predict("film.mp4").hits:  # doctest: +SKIP
         ...     print(hit.frame, hit.time_s, hit.probability)
     """
-    return File2Hits(checkpoint, **options)(path)
+    predictor = File2Hits(
+        checkpoint,
+        device=device,
+        threshold=threshold,
+        sensitivity=sensitivity,
+        min_distance=min_distance,
+        flow_checkpoint=flow_checkpoint,
+    )
+    return predictor(path, start_s=start_s, end_s=end_s)
 
 
 def _kinematics(params: Params, device: str, flow_checkpoint: str | None) -> Frames2Kinematics:

@@ -8,6 +8,22 @@ import click
 
 
 @click.command()
+def models() -> None:
+    """List the networks that come with the program: what each needs, what it learnt from, what it is worth.
+
+    `predict --checkpoint NAME` takes their names.
+
+    \b
+    Example:
+      ta2net models
+    """
+    from ta2net.inspect import shown
+    from ta2net.networks import facts, names
+
+    click.echo("\n\n".join(shown(facts(name)) for name in names()))
+
+
+@click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 def inspect(path: Path) -> None:
     """Say what is in PATH: a video, a flow store or a checkpoint.

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 PREDICTION_OPTIONS = (
     click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
     click.option(
-        "--checkpoint", type=click.Path(path_type=Path), help="A trained network; default: built in."
+        "--checkpoint", help="A trained network: a file, or a name of `ta2net models`; default: impacts."
     ),
-    click.option("--threshold", type=click.FloatRange(0, 1), help="Default: as validation chose it."),
+    click.option(
+        "--sensitivity",
+        type=click.Choice(["low", "normal", "high"]),
+        help="low: few false hits; high: few missed ones; default: normal.",
+    ),
+    click.option(
+        "--threshold", type=click.FloatRange(0, 1), help="Probability of a hit, in place of the above."
+    ),
     click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames."),
     click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
     click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),

@@ -13,18 +13,18 @@ from click.testing import CliRunner
 from pipeline.decode import read_all
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import make_estimator
-from pipeline.impacts.specimen import bounce_clip
 from pipeline.frames2kinematics import Frames2Kinematics
+from pipeline.impacts.specimen import bounce_clip
 from pipeline.kinematics import Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import probe
 from pipeline.store import Window
-from ta2net.batch import BUILT_IN
 from ta2net.cli import main
 from ta2net.hits.matching import match
 from ta2net.hits.peaks import candidate_peaks
 from ta2net.hits.scoring import Scorer, Scores
 from ta2net.model.ta2net import TA2Net
+from ta2net.networks import BUILT_IN, network_path
 from ta2net.params import (
     ClipsParams,
     FusionParams,
@@ -35,7 +35,7 @@ from ta2net.params import (
     TrainParams,
 )
 from ta2net.predict import File2Hits, Scores2Hits, cut, placed, predict
-from ta2net.training.checkpoint import write_model
+from ta2net.training.checkpoint import read, write, write_model
 
 PARAMS = Params(
     decode=DecodeParams(chunk_frames=7),
@@ -55,7 +55,11 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(3)
     model = TA2Net(PARAMS.model, PARAMS.clips.frames)
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
-    write_model(path, model, PARAMS, {"peaks": 0.0, "frames": 0.5}, {}, {})
+    points = {
+        name: {"threshold": threshold, "recall": 0.5, "precision": 0.5, "f1": 0.5}
+        for name, threshold in (("low", 2.0), ("normal", 0.0), ("high", -1.0))
+    }
+    write_model(path, model, PARAMS, {"peaks": 0.0, "frames": 0.5}, {}, {}, operating_points=points)
     return path
 
 
@@ -118,6 +122,41 @@ def test_threshold_and_distance_can_be_given(checkpoint, film):
     far = predict(film, checkpoint, min_distance=10).hits
     assert 0 < len(far) < len(every)
     assert (np.diff([hit.frame for hit in far]) >= 10).all()
+
+
+def test_sensitivity_is_the_threshold_that_validation_chose_for_it(checkpoint, film):
+    assert predict(film, checkpoint, sensitivity="normal").hits == predict(film, checkpoint).hits
+    assert predict(film, checkpoint, sensitivity="low").hits == ()
+    assert File2Hits(checkpoint, sensitivity="high").decide.threshold == -1.0
+    with pytest.raises(UserError, match="give one of them"):
+        File2Hits(checkpoint, sensitivity="low", threshold=0.5)
+    with pytest.raises(UserError, match="unknown sensitivity 'extreme'; choose one of low, normal, high"):
+        File2Hits(checkpoint, sensitivity="extreme")
+
+
+def test_an_older_network_has_no_sensitivities(checkpoint, tmp_path):
+    found = read(checkpoint)
+    older = {name: value for name, value in found.document.items() if name != "operating_points"}
+    write(tmp_path / "old.safetensors", found.tensors, older)
+    with pytest.raises(
+        UserError, match=r"old\.safetensors: .* no sensitivities; give --threshold \(its own is 0"
+    ):
+        File2Hits(tmp_path / "old.safetensors", sensitivity="low")
+
+
+def test_built_in_networks_have_names(film):
+    assert network_path("impacts") == network_path() == BUILT_IN
+    assert network_path(film) == film
+    with pytest.raises(
+        UserError, match=r"impact: no checkpoint here, and none of this name is built in \(impac"
+    ):
+        network_path("impact")
+    done = CliRunner().invoke(main, ["models"])
+    assert done.exit_code == 0, done.output
+    told = dict(line.split(maxsplit=1) for line in done.output.splitlines())
+    assert told["network"].startswith("impacts, used where no other")
+    assert told["flow"] == "dis at 192 x 192 px (comes with OpenCV, nothing to download)"
+    assert float(told["size"].split()[0]) == pytest.approx(BUILT_IN.stat().st_size / 1e6, abs=0.05)
 
 
 def test_parts_that_cannot_be(checkpoint, film, tmp_path, films):
