@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs import blosc
 
-from pipeline.store.place import Place
+from pipeline.store.place import DOCUMENT, Place
 
 _BLOSC_SIZES = struct.Struct("<4xIII")
 """Bytes of the data, of a block, and of the whole compressed chunk, in Blosc's header of 16 bytes."""
@@ -65,6 +65,11 @@ class StoredArray:
         chunks = range(start // self.chunk_frames, ceil(stop / self.chunk_frames) if stop > start else 0)
         rest = "/0" * (len(self.shape) - 1)
         return [f"{self.key}/c/{number}{rest}" for number in chunks]
+
+    def keys_within(self, folder: str) -> list[str]:
+        """The keys of its metadata and of all its chunks, in this order, relative to ``folder``."""
+        keys = [f"{self.key}/{DOCUMENT}", *self.chunk_keys()]
+        return [key.removeprefix(f"{folder}/") for key in keys]
 
     def join(self, contents: Sequence[bytes], start: int, stop: int) -> npt.NDArray[Any]:
         """Frames ``[start, stop)`` out of the contents of their chunks.

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import StoreError
-from pipeline.kinematics import Coding
+from pipeline.kinematics import Coding, Field
 from pipeline.params import StoreParams
 from pipeline.store.chunks import StoredArray, read_frames
 from pipeline.store.local import LocalPlace
 from pipeline.store.place import DOCUMENT, Place
 from pipeline.store.row import DAMAGED, RowDocument
-from pipeline.store.schema import ROOT_KEY, SAFE_ROW_ID, SCHEMA, RowAttributes, Window, as_bytes, check_row_id
-from pipeline.store.validation import row_problems
+from pipeline.store.schema import ROOT_KEY, SCHEMA, RowAttributes, Window, as_bytes, check_row_id
+from pipeline.store.validation import examine
 from pipeline.store.writer import RowWriter
 
 ARRAYS = ("frames", "velocity", "inflection", "time")
@@ -140,6 +140,15 @@ class FlowStore:
         frames, velocity, inflection, time_s = self._frames(row_id, start, stop, ARRAYS)
         return Window(frames, velocity, inflection, time_s)
 
+    def frames_and_velocity(self, row_id: str, start: int, stop: int) -> tuple[npt.NDArray[np.uint8], Field]:
+        """Frames [start, stop) and their velocity, as stored: an inflection can be made of it.
+
+        Raises:
+            StoreError, IndexError: as in ``read``.
+        """
+        frames, velocity = self._frames(row_id, start, stop, ("frames", "velocity"))
+        return frames, velocity
+
     def reader(self, row_id: str) -> Callable[[int, int], Window]:
         """``read`` of one row: (start, stop) -> its frames."""
         return lambda start, stop: self.read(row_id, start, stop)
@@ -207,21 +216,9 @@ class FlowStore:
         """What is wrong with the store, one message each; an empty list means nothing is.
 
         Args:
-            deep: also decode every row and rebuild its inflection, which must come out bit for bit.
+            deep: also read every byte, compare checksums, and rebuild every inflection.
         """
-        found = []
-        for entry in sorted(self.path.iterdir()):
-            if entry.name.startswith(".") or entry.name == "zarr.json":
-                continue
-            if not entry.is_dir() or not SAFE_ROW_ID.fullmatch(entry.name):
-                found.append(f"{entry.name}: not a row of a flow store")
-                continue
-            try:
-                of_row = row_problems(entry, self.attributes(entry.name), deep=deep)
-            except StoreError as error:
-                of_row = [error.message]
-            found += [f"{entry.name}: {problem}" for problem in of_row]
-        return found
+        return [str(problem) for problem in examine(self.place, deep=deep).problems]
 
     def _parsed(self, row_id: str, content: bytes) -> RowDocument:
         try:

@@ -15,13 +15,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.address import check_address
 from pipeline.atomic import written_beside
 from pipeline.errors import StoreError
-from pipeline.store.flow_store import FlowStore
+from pipeline.store.row import RowDocument
 from pipeline.store.schema import SCHEMA
 
 MANIFEST = "manifest.json"
@@ -43,15 +44,19 @@ class Manifest:
     rows: dict[str, Listed]
 
 
-def write_manifest(store: FlowStore, url: str, folder: str | Path) -> None:
-    """List the rows of ``store`` in ``folder``; the same rows always give the same file."""
+def write_manifest(documents: Iterable[tuple[str, RowDocument | None]], url: str, folder: str | Path) -> None:
+    """List the rows of the store at ``url`` in ``folder``; the same rows always give the same file.
+
+    Args:
+        documents: ``FlowStore.documents``.
+    """
     with (
         written_beside(Path(folder) / MANIFEST) as temporary,
         temporary.open("w", encoding="utf-8") as file,
     ):
         file.write(f'{{\n  "flow_store": {SCHEMA},\n  "url": {json.dumps(url)},\n  "rows": {{')
         separator = "\n"
-        for row_id, document in store.documents():
+        for row_id, document in documents:
             if document is not None and "fingerprint" in document.attributes:
                 listed = {"fingerprint": document.attributes["fingerprint"], "checksum": document.checksum()}
                 file.write(f"{separator}    {json.dumps(row_id)}: {json.dumps(listed)}")

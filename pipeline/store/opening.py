@@ -46,19 +46,23 @@ def found_anywhere(params: StoreParams) -> StoreParams:
     return params.model_copy(update={"path": str(Path(params.path).resolve()), "url": url})
 
 
-def open_named(name: str) -> FlowStore:
-    """The store that a user names: a folder, a URL, or the folder of a remote store's manifest.
+def open_named(name: str) -> tuple[FlowStore, Path | None]:
+    """The store that a user names, and the folder of its manifest if that is how it was named.
+
+    Args:
+        name: a folder, a URL, or the folder of a remote store's manifest.
 
     Raises:
         StoreError: nothing is there, it is not a flow store, or the URL holds credentials.
+        StorageError: object storage does not answer.
     """
     try:
         place = place_at(check_address(name))
     except ValueError as error:
         raise StoreError(f"the store's address {error}") from error
     if isinstance(place, LocalPlace) and (place.path / MANIFEST).is_file():
-        place = place_at(read_manifest(place.path).url)
-    return FlowStore(place)
+        return FlowStore(place_at(read_manifest(place.path).url)), place.path
+    return FlowStore(place), None
 
 
 def place_at(address: str) -> Place:

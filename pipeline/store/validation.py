@@ -1,29 +1,229 @@
-"""Check a flow store: attributes, shapes, files and, if asked, every value of the inflection."""
+"""Check a flow store: fast by attributes and sizes, deep by every byte and every value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import ceil, prod
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
-import zarr
+from tqdm import tqdm
 
-from pipeline.kinematics import inflection
-from pipeline.store.schema import RowAttributes, array_layout
+from pipeline.catalog import Catalog, Row
+from pipeline.errors import StorageError
+from pipeline.store.checksums import CHECKSUMS, ArrayChecksum, document_checksum
+from pipeline.store.chunks import StoredArray
+from pipeline.store.contents import content_problems
+from pipeline.store.manifest import Manifest
+from pipeline.store.place import DOCUMENT, Place
+from pipeline.store.row import DAMAGED, RowDocument
+from pipeline.store.schema import SAFE_ROW_ID, RowAttributes, array_layout
+
+Kind = Literal["broken", "foreign", "labels", "missing", "stale", "orphan", "manifest"]
+MENDED_BY: dict[Kind, str] = {
+    "broken": "`ta2net repair` drops such rows, the next build remakes them",
+    "foreign": "not of this store and left alone: move it away",
+    "labels": "the next build puts them right",
+    "missing": "the next build makes them, or says why it cannot",
+    "stale": "the next build remakes them",
+    "orphan": "the next build removes them",
+    "manifest": "the next build writes it anew",
+}
+
+THREADS = 16
+"""Rows looked at together: mostly waiting, for the disk or for object storage."""
+WAVE = 1024
+"""Rows handed to the threads at a time, so that a large store needs no more memory than a small one."""
 
 
-def row_problems(row: Path, attributes: RowAttributes, *, deep: bool) -> list[str]:
-    """What is wrong with a row, one message each; ``deep`` also compares all values."""
-    arrays = dict(zarr.open_group(str(row), mode="r").arrays())
-    found = [*_attribute_problems(attributes), *_array_problems(row, arrays, attributes)]
-    if deep and not found:
-        found = list(_value_problems(arrays))
-    return found
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a row, or with what lies where rows should."""
+
+    row_id: str
+    kind: Kind
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.row_id}: {self.message}"
 
 
-def _attribute_problems(attributes: RowAttributes) -> Iterator[str]:
+@dataclass(frozen=True)
+class Report:
+    """What an examination found.
+
+    Attributes:
+        store: its name.
+        deep: whether all data were read.
+        rows: complete rows, sound or not.
+        frames: of the sound ones.
+        size: bytes of the sound ones.
+        problems: sorted by row.
+        notes: what is worth knowing, but not wrong.
+    """
+
+    store: str
+    deep: bool
+    rows: int
+    frames: int
+    size: int
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``ta2net validate --json`` writes it."""
+        return {
+            "store": self.store,
+            "whole": not self.problems,
+            "deep": self.deep,
+            "rows": self.rows,
+            "frames": self.frames,
+            "bytes": self.size,
+            "problems": [
+                {"row": problem.row_id, "kind": problem.kind, "message": problem.message}
+                for problem in self.problems
+            ],
+            "notes": list(self.notes),
+        }
+
+    def summary(self) -> str:
+        """One sentence: the store is whole, or how much of what is wrong, and who mends it."""
+        how = "every byte and value" if self.deep else "attributes and sizes"
+        if not self.problems:
+            size = f"{self.frames} frames, {self.size / 1e6:.1f} MB"
+            return f"{self.store}: whole: {self.rows} rows, {size}, by {how}"
+        counts = Counter(problem.kind for problem in self.problems)
+        lines = [f"  {count} {kind}: {MENDED_BY[kind]}" for kind, count in sorted(counts.items())]
+        head = f"{self.store}: {len(self.problems)} problems, {self.rows} rows, by {how}"
+        return "\n".join([head, *lines])
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What is known of one entry after it was looked at; ``extra``: files that are no part of the row."""
+
+    problems: tuple[Problem, ...]
+    attributes: RowAttributes | None = None
+    checksum: str | None = None
+    size: int = 0
+    extra: int = 0
+
+
+def examine(
+    place: Place,
+    *,
+    deep: bool = False,
+    catalog: Catalog | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+    manifest: Manifest | None = None,
+) -> Report:
+    """Look at all that a store holds, in bounded memory.
+
+    Args:
+        deep: read everything, compare checksums, rebuild every inflection, which must come out bit for bit.
+        catalog: what should be there: other rows are orphans, other labels are wrong.
+        fingerprints: row -> of what it should be made from; without, the videos' checksums are compared.
+        manifest: of the store; must say the same.
+    """
+    problems: list[Problem] = []
+    unsealed = extra = rows = frames = size = 0
+    wanted = {} if catalog is None else {row.row_id: row for row in catalog}
+    listed = {} if manifest is None else dict(manifest.rows)
+    for row_id, found in _all_examined(place, deep=deep):
+        problems += found.problems
+        row, entry = wanted.pop(row_id, None), listed.pop(row_id, None)
+        if found.attributes is None:
+            continue
+        rows += 1
+        extra += found.extra
+        unsealed += found.checksum is None
+        if catalog is not None:
+            problems += _catalog_problems(row_id, found.attributes, row, fingerprints or {})
+        if manifest is not None and (
+            entry is None
+            or (entry.fingerprint, entry.checksum) != (found.attributes.fingerprint, found.checksum)
+        ):
+            problems.append(Problem(row_id, "manifest", "the manifest says something else of this row"))
+        if not found.problems:
+            frames, size = frames + found.attributes.n_frames, size + found.size
+    problems += [Problem(row_id, "missing", "in the catalog, but not in the store") for row_id in wanted]
+    problems += [Problem(row_id, "manifest", "in the manifest, but not in the store") for row_id in listed]
+    return Report(
+        store=place.shown,
+        deep=deep,
+        rows=rows,
+        frames=frames,
+        size=size,
+        problems=tuple(sorted(problems, key=lambda problem: problem.row_id)),
+        notes=tuple(_notes(unsealed, extra, len(place.leftovers()))),
+    )
+
+
+def _all_examined(place: Place, *, deep: bool) -> Iterator[tuple[str, _Examined]]:
+    """Everything at the top of the store, looked at by several threads."""
+    names = place.names()
+    with (
+        ThreadPoolExecutor(THREADS, thread_name_prefix="validate") as pool,
+        tqdm(total=len(names), desc="validate", unit="row", disable=None) as bar,
+    ):
+        for start in range(0, len(names), WAVE):
+            wave = names[start : start + WAVE]
+            for name, found in zip(wave, pool.map(partial(_examined, place, deep=deep), wave), strict=True):
+                yield name, found
+                bar.update()
+
+
+def _examined(place: Place, name: str, *, deep: bool) -> _Examined:
+    """Look at one entry."""
+    if not SAFE_ROW_ID.fullmatch(name):
+        return _Examined((Problem(name, "foreign", "not a row of a flow store"),))
+    try:
+        (content,) = place.read([f"{name}/{DOCUMENT}"])
+        document = RowDocument.parse(name, content)
+        attributes, arrays = document.row_attributes(), document.arrays()
+        stated = _stated(document)
+    except (FileNotFoundError, *DAMAGED) as error:
+        return _Examined((_not_a_row(place, name, error),))
+    except StorageError:
+        raise
+    except OSError as error:
+        return _Examined((Problem(name, "broken", f"its document cannot be read ({error})"),))
+    if stated is not None and document.checksum() != document_checksum(
+        document.attributes, document.metadata
+    ):
+        return _Examined((Problem(name, "broken", "its document was changed: the checksum is another"),))
+    sizes = place.sizes(document.data_key)
+    wrong = list(_array_problems(arrays, attributes, sizes, stated))
+    if deep and not wrong:
+        wrong = list(content_problems(place, arrays, stated))
+    problems = [Problem(name, "broken", message) for message in wrong]
+    problems += [Problem(name, "labels", message) for message in _label_problems(attributes)]
+    ours = {key for array in arrays.values() for key in array.keys_within(document.data_key)}
+    extra = sum(key not in ours and key != DOCUMENT for key in sizes)
+    size = sum(size for key, size in sizes.items() if key in ours)
+    return _Examined(tuple(problems), attributes, document.checksum(), size, extra)
+
+
+def _stated(document: RowDocument) -> dict[str, ArrayChecksum] | None:
+    """Array -> its checksum, as the row states; None in rows of earlier versions."""
+    if CHECKSUMS not in document.attributes:
+        return None
+    arrays = document.attributes[CHECKSUMS]["arrays"]
+    return {name: ArrayChecksum(**arrays[name]) for name in document.metadata}
+
+
+def _not_a_row(place: Place, name: str, error: Exception) -> Problem:
+    """What lies under a row's name without a row's document: part of a row, or somebody else's."""
+    arrays = {"frames", "velocity", "inflection", "time"}
+    if arrays & {key.partition("/")[0] for key in place.sizes(name)}:
+        return Problem(name, "broken", f"its document is missing or damaged ({error})")
+    return Problem(name, "foreign", "not a row of a flow store")
+
+
+def _label_problems(attributes: RowAttributes) -> Iterator[str]:
     hits, n = attributes.hits, attributes.n_frames
     if list(hits) != sorted(set(hits)) or (hits and not 0 <= hits[0] <= hits[-1] < n):
         yield f"hits are not sorted frame numbers below {n}"
@@ -31,30 +231,49 @@ def _attribute_problems(attributes: RowAttributes) -> Iterator[str]:
         yield f"annotated_until {attributes.annotated_until} is not within 0 to {n}"
 
 
-def _array_problems(row: Path, arrays: dict[str, Any], attributes: RowAttributes) -> Iterator[str]:
-    """Arrays that are missing, of another shape or type, or lack files."""
+def _array_problems(
+    arrays: Mapping[str, StoredArray],
+    attributes: RowAttributes,
+    sizes: Mapping[str, int],
+    stated: Mapping[str, ArrayChecksum] | None,
+) -> Iterator[str]:
+    """Arrays of another shape or type, without some of their files, or with files of other sizes."""
     for name, (shape, kind) in array_layout(attributes).items():
-        array = arrays.get(name)
-        if array is None:
-            yield f"array {name} is missing"
-            continue
+        array = arrays[name]
         if array.shape != shape or array.dtype != np.dtype(kind):
             yield f"array {name} is {array.dtype} {array.shape}, expected {kind} {shape}"
             continue
-        chunks = prod(ceil(extent / chunk) for extent, chunk in zip(shape, array.chunks, strict=True))
-        files = sum(1 for path in (row / name / "c").rglob("*") if path.is_file())
-        if files != chunks:
-            yield f"array {name} has {files} of {chunks} chunk files"
+        metadata, *chunks = array.keys_within(array.key.removesuffix(f"/{name}"))
+        there = [key for key in chunks if key in sizes]
+        if len(there) < len(chunks):
+            yield f"array {name} has {len(there)} of {len(chunks)} chunk files"
+        elif metadata not in sizes:
+            yield f"array {name} has no {DOCUMENT}"
+        elif stated is not None:
+            size = sizes[metadata] + sum(sizes[key] for key in chunks)
+            if size != stated[name].size:
+                yield f"array {name} has {size} bytes instead of {stated[name].size}"
 
 
-def _value_problems(arrays: dict[str, Any]) -> Iterator[str]:
-    """Values that cannot be read, or contradict each other."""
-    try:
-        values = {name: np.asarray(array[:]) for name, array in arrays.items()}
-    except (OSError, RuntimeError, ValueError) as error:
-        yield f"a chunk cannot be decoded ({error})"
+def _catalog_problems(
+    row_id: str, attributes: RowAttributes, row: Row | None, fingerprints: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Where a row and the catalog differ."""
+    if row is None:
+        yield Problem(row_id, "orphan", "in the store, but not in the catalog")
         return
-    if not np.array_equal(inflection(values["velocity"]), values["inflection"]):
-        yield "inflection is not the difference of velocity"
-    if not (np.diff(values["time"]) > 0).all():
-        yield "presentation times do not increase"
+    if (attributes.video_sha256, attributes.n_frames) != (row.sha256, row.n_frames):
+        yield Problem(row_id, "stale", "made from another version of its video")
+    elif fingerprints.get(row_id, attributes.fingerprint) != attributes.fingerprint:
+        yield Problem(row_id, "stale", "made with other parameters or library versions")
+    if (attributes.hits, attributes.annotated_until) != (row.hits, row.annotated_until):
+        yield Problem(row_id, "labels", "other labels than the catalog's")
+
+
+def _notes(unsealed: int, extra: int, leftovers: int) -> Iterator[str]:
+    if unsealed:
+        yield f"{unsealed} rows have no checksum (written by an earlier version)"
+    if extra:
+        yield f"{extra} files or objects lie in rows that are no part of them"
+    if leftovers:
+        yield f"{leftovers} unfinished or replaced rows of builders that died; `ta2net repair` removes them"
