@@ -46,6 +46,9 @@ class ImpactsParams(Section):
     seed: Count = 0
     difficulty: Fraction01 = 0.5
     """Strength of everything that distracts: 0 = a still camera and nothing but the actors."""
+    variety: Fraction01 = 0.0
+    """How far rates, framing, manners of striking and surfaces leave the usual ones: 0 = not at all, 1 = as
+    a network needs it that is to read real video."""
     silent: bool = False
     workers: Count = 0
     """Rendering processes; 0 = one per core."""

@@ -81,7 +81,16 @@ def wanted_clips(params: ImpactsParams) -> list[Wanted]:
     """Every clip that ``params`` ask for; a clip is the same however many there are."""
     counts = {"train": params.train_count, "eval": params.eval_count}
     return [
-        Wanted(split, index, params.duration_s, params.size, params.seed, params.difficulty, params.silent)
+        Wanted(
+            split,
+            index,
+            params.duration_s,
+            params.size,
+            params.seed,
+            params.difficulty,
+            params.silent,
+            params.variety,
+        )
         for split in CLIP_SPLITS
         for index in range(counts[split])
     ]

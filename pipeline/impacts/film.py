@@ -22,6 +22,9 @@ class Film:
         noise: standard deviation of the sensor noise, grey levels.
         crf: libx264's compression strength.
         seed: of the random parts of all that.
+        blur_px: standard deviation of the lens's blur, pixels.
+        subframes: moments averaged into a frame when the shutter is open all the time; fewer when it is open
+            shorter.
     """
 
     backdrop: Texture
@@ -32,6 +35,8 @@ class Film:
     noise: float
     crf: int
     seed: int
+    blur_px: float = 0.0
+    subframes: int = 4
 
 
 def draw_film(rng: np.random.Generator, difficulty: float) -> Film:

@@ -44,6 +44,8 @@ class Finish:
         left = sweep * width
         shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, 0.0]])
         shade = cv2.warpAffine(self._shade, shift, (width, height), flags=cv2.INTER_LINEAR)
+        if self._film.blur_px > 0.0:
+            drawn = np.asarray(cv2.GaussianBlur(drawn, (0, 0), self._film.blur_px), dtype=np.float32)
         lit = drawn * (np.float32(gain) * shade[..., None])
         if self._film.noise > 0.0:
             y, x = self._rng.integers(NOISE_MARGIN_PX, size=2)

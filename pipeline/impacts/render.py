@@ -17,8 +17,6 @@ from pipeline.impacts.textures import Image, paint
 
 FINENESS = 1.3
 """Sprites are painted this much larger than they appear, so that turning does not blur them."""
-SUBFRAMES = 4
-"""Moments averaged into a frame when the shutter is open all the time; fewer when it is open shorter."""
 OVERSAMPLING = 4
 """Edges are worked out this much finer than a sprite's pixels."""
 SHIFT_BITS = 4
@@ -108,7 +106,8 @@ def draw_sprite(canvas: Image, sprite: Sprite, x_px: float, y_px: float, angle: 
 
 def render(clip: Clip) -> Iterator[Frame]:
     """The frames of a clip in order, (height, width, 3) uint8 RGB."""
-    scale, (height, width) = clip.wanted.px_per_u, clip.wanted.size
+    camera, (height, width) = clip.camera, clip.wanted.size
+    scale = clip.wanted.px_per_u * camera.near
     sprites = [paint_sprite(part.look, FINENESS * scale) for part in clip.parts]
     backdrop, finish = _paint_backdrop(clip), Finish(clip.film, clip.wanted.size)
     offsets_s = shutter_offsets_s(clip)
@@ -117,14 +116,15 @@ def render(clip: Clip) -> Iterator[Frame]:
         time_s = float(frame / clip.clock.fps)
         moments_s = time_s + offsets_s
         total = np.zeros_like(canvas)
-        for moment_s, (x, y, zoom) in zip(moments_s, clip.camera.at(moments_s), strict=True):
-            _draw_backdrop(canvas, backdrop, clip, moment_s, (x, y, zoom))
-            seen = scale * zoom
+        for moment_s, view in zip(moments_s, camera.at(moments_s), strict=True):
+            _draw_backdrop(canvas, backdrop, clip, moment_s, view)
+            seen = scale * view[2]
             for part, sprite in zip(clip.parts, sprites, strict=True):
                 pose = pose_at(part, clip, moment_s)
                 if pose is not None:
-                    px, py = (pose[0] - x) * seen + width / 2, (pose[1] - y) * seen + height / 2
-                    draw_sprite(canvas, sprite, px, py, pose[2], seen)
+                    across, down = camera.place(pose[0], pose[1], view)
+                    px, py = across * seen + width / 2, down * seen + height / 2
+                    draw_sprite(canvas, sprite, px, py, pose[2] + camera.roll, seen)
             total += canvas
         total *= np.float32(1 / len(offsets_s))
         yield finish.apply(total, time_s)
@@ -132,7 +132,7 @@ def render(clip: Clip) -> Iterator[Frame]:
 
 def shutter_offsets_s(clip: Clip) -> NDArray[np.float64]:
     """Moments around a frame's time that are averaged into it, seconds; their mean is 0."""
-    count = 1 + round((SUBFRAMES - 1) * clip.film.shutter)
+    count = 1 + round((clip.film.subframes - 1) * clip.film.shutter)
     return clip.film.shutter / float(clip.clock.fps) * ((np.arange(count) + 0.5) / count - 0.5)
 
 
@@ -155,18 +155,21 @@ def _paint_backdrop(clip: Clip) -> Image:
 
 
 def _draw_backdrop(
-    canvas: Image, backdrop: Image, clip: Clip, time_s: float, view: tuple[float, float, float]
+    canvas: Image, backdrop: Image, clip: Clip, time_s: float, view: NDArray[np.float64]
 ) -> None:
     """Fill the canvas with the backdrop, which may drift of its own accord."""
     across, down, hertz = clip.film.backdrop_drift
     wave = np.sin(2 * np.pi * hertz * time_s)
-    scale = clip.wanted.px_per_u
+    scale = clip.wanted.px_per_u * clip.camera.near
     x, y, zoom = view
     height, width = canvas.shape[:2]
+    middle_x = backdrop.shape[1] / 2 + (x - 64.0 - across * wave) * scale
+    middle_y = backdrop.shape[0] / 2 + (y - 64.0 - down * wave) * scale
+    cosine, sine = zoom * np.cos(clip.camera.roll), zoom * np.sin(clip.camera.roll)
     matrix = np.array(
         [
-            [zoom, 0.0, width / 2 - zoom * (backdrop.shape[1] / 2 + (x - 64.0 - across * wave) * scale)],
-            [0.0, zoom, height / 2 - zoom * (backdrop.shape[0] / 2 + (y - 64.0 - down * wave) * scale)],
+            [cosine, -sine, width / 2 - (cosine * middle_x - sine * middle_y)],
+            [sine, cosine, height / 2 - (sine * middle_x + cosine * middle_y)],
         ]
     )
     cv2.warpAffine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +15,9 @@ SHORTEST_FRAMES = 3.8
 SHORTEST_OWN_FRAMES = 5.6
 """Between two hits of one actor, who has to rise and fall in between."""
 LONGEST_FRAMES = 58.0
+QUICKEST_FPS = 30.0
+SHORT_U = 6.0
+"""How far from the surface a stroke turns that was to be a hit."""
 FIRST_S = 0.16
 """No hit is meant before this, nor nearer than this to the end: it could not be seen coming or going."""
 
@@ -39,6 +42,34 @@ class Stroke:
     speed: float
     short_u: float = 0.0
     linger_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the actors of a clip strike.
+
+    Attributes:
+        fall_s: range of the time that the way down takes.
+        quickness: speeds on arrival are so many times the scene's own.
+        fall_power: the way down is ``1 - tau ** fall_power``: 1 = even speed, higher = ever faster.
+        rise_s: a rise takes no longer than this.
+        bounce: share of the scene's own rebound.
+        linger_share: how often, at least, the actor stays on what it has struck.
+        linger_s: range of the time it stays.
+        only_pretends: every hit becomes a feint.
+    """
+
+    fall_s: tuple[float, float] = (0.15, 0.3)
+    quickness: float = 1.0
+    fall_power: float = 2.2
+    rise_s: float = 0.45
+    bounce: float = 1.0
+    linger_share: float = 0.0
+    linger_s: tuple[float, float] = (0.2, 0.5)
+    only_pretends: bool = False
+
+
+USUAL = Manner()
 
 
 def rhythm(rng: np.random.Generator, clock: Clock, shortest_s: float) -> list[float]:
@@ -75,6 +106,7 @@ def strokes_for(
     actors: int,
     speeds: tuple[float, float],
     linger_share: float = 0.0,
+    manner: Manner = USUAL,
 ) -> list[list[Stroke]]:
     """Strokes of every actor: one common rhythm of hits dealt out in turn, and feints in the long gaps.
 
@@ -84,16 +116,21 @@ def strokes_for(
         actors: how many strike.
         speeds: range of the speed on arrival, u/s.
         linger_share: how often an actor stays on the surface for a while.
+        manner: in which they strike.
     """
     frames = SHORTEST_OWN_FRAMES if actors == 1 else SHORTEST_FRAMES
-    times = rhythm(rng, clock, frames * float(1 / clock.fps))
-    if actors > 1 and len(times) > 1 and _closest(times, actors) < SHORTEST_OWN_FRAMES / clock.fps:
+    # in a quick succession of frames hands are no quicker than at the usual rates
+    frame_s = max(float(1 / clock.fps), 1 / QUICKEST_FPS)
+    times = rhythm(rng, clock, frames * frame_s)
+    if actors > 1 and len(times) > 1 and _closest(times, actors) < SHORTEST_OWN_FRAMES * frame_s:
         times = times[::2]
-    usual_speed = rng.uniform(*speeds)
+    usual_speed = manner.quickness * rng.uniform(*speeds)
     dealt = []
     for actor in range(actors):
         own = times[actor::actors]
-        hits = _hits(rng, own, usual_speed, linger_share)
+        hits = _hits(rng, own, usual_speed, linger_share, manner)
+        if manner.only_pretends:
+            hits = [replace(hit, kind="feint", speed=0.55 * hit.speed, short_u=SHORT_U) for hit in hits]
         dealt.append(sorted(hits + _feints(rng, clock, own, usual_speed), key=lambda stroke: stroke.time_s))
     return dealt
 
@@ -103,15 +140,17 @@ def _closest(times: list[float], actors: int) -> float:
     return min((later - sooner for sooner, later in zip(times, times[actors:], strict=False)), default=9.0)
 
 
-def _hits(rng: np.random.Generator, times: list[float], speed: float, linger_share: float) -> list[Stroke]:
+def _hits(
+    rng: np.random.Generator, times: list[float], speed: float, linger_share: float, manner: Manner
+) -> list[Stroke]:
     strokes = []
     for index, time_s in enumerate(times):
         before = time_s - times[index - 1] if index else 1.0
         after = times[index + 1] - time_s if index + 1 < len(times) else 1.0
-        fall_s = min(rng.uniform(0.15, 0.3), 0.45 * before)
-        stays = rng.random() < linger_share
-        linger_s = float(rng.uniform(0.2, 0.5)) * min(after, 1.0) if stays else 0.0
-        hard = float(np.clip(speed * rng.uniform(0.85, 1.15), 95.0, 260.0))
+        fall_s = min(rng.uniform(*manner.fall_s), 0.45 * before)
+        stays = rng.random() < max(linger_share, manner.linger_share)
+        linger_s = float(rng.uniform(*manner.linger_s)) * min(after, 1.0) if stays else 0.0
+        hard = float(np.clip(speed * rng.uniform(0.85, 1.15), 95.0, 260.0 * manner.quickness))
         strokes.append(Stroke(time_s, "hit", fall_s, hard, linger_s=linger_s))
     return strokes
 

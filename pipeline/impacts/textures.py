@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pattern = Literal["noise", "checker", "stripes", "dots"]
-PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+Pattern = Literal["noise", "checker", "stripes", "dots", "clouds"]
+PATTERNS: tuple[Pattern, ...] = ("noise", "checker", "stripes", "dots")
 Colour = tuple[float, float, float]
 Image = NDArray[np.float32]
 
@@ -71,6 +71,8 @@ def _share(
     if pattern == "noise":
         fine = _blobs(rng, height, width, grain_px)
         return np.asarray(np.clip((fine - 0.5) * 1.6 + 0.5, 0, 1), dtype=np.float32)
+    if pattern == "clouds":
+        return _clouds(rng, height, width, grain_px)
     angle = rng.uniform(0, np.pi)
     y, x = np.mgrid[:height, :width].astype(np.float32) / np.float32(grain_px)
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -82,6 +84,16 @@ def _share(
     else:
         wave = np.cos(np.pi * along) + np.cos(np.pi * across) - 0.6
     return np.asarray(1.0 / (1.0 + np.exp(-4.0 * wave)), dtype=np.float32)
+
+
+def _clouds(rng: np.random.Generator, height: int, width: int, grain_px: float) -> NDArray[np.float32]:
+    """Light and dark of all sizes, the larger the stronger, as most surfaces have it: (height, width)."""
+    total, weights, size = np.zeros((height, width), np.float32), 0.0, 8.0 * grain_px
+    while size >= max(0.5 * grain_px, 1.0):
+        weight = size / grain_px
+        total += np.float32(weight) * _blobs(rng, height, width, size)
+        weights, size = weights + weight, size / 2
+    return np.asarray(np.clip((total / max(weights, 1e-6) - 0.5) * 1.8 + 0.5, 0, 1), dtype=np.float32)
 
 
 def _blobs(rng: np.random.Generator, height: int, width: int, grain_px: float) -> NDArray[np.float32]:

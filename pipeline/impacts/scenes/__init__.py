@@ -15,6 +15,7 @@ from pipeline.impacts.scenes.juggling import juggling
 from pipeline.impacts.scenes.pingpong import pingpong
 from pipeline.impacts.scenes.setting import Setting
 from pipeline.impacts.scenes.soccer import soccer_juggling
+from pipeline.impacts.scenes.striking import striking
 from pipeline.impacts.scenes.tools import cutting, drumming, hammer
 
 Scene = Callable[[np.random.Generator, Clock, Setting], Recording]
@@ -33,3 +34,7 @@ SCENES: dict[str, Scene] = {
     "cutting&slicing": cutting,
 }
 """Clip ``i`` of a split shows kind ``i`` modulo their number."""
+
+VARIED_SCENES: dict[str, Scene] = {**SCENES, "striking": striking}
+VARIED_KINDS = (*SCENES, "striking", "striking", "striking")
+"""Likewise with variety: hands and tools make most of the sounds in real video."""

@@ -20,7 +20,7 @@ BAG_DAMPING_PER_S = 2.5
 def tapping(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recording:
     """One to three fingers that tap on a table; some stay down for a while."""
     world = World(clock, 600.0)
-    scale = setting.scale
+    scale, manner = setting.scale, setting.manner
     fingers = int(rng.choice([1, 2, 3], p=[0.4, 0.3, 0.3]))
     top = rng.uniform(84.0, 102.0)
     ground(world, setting, top, draw_texture(rng, (3.0, 7.0)))
@@ -30,14 +30,16 @@ def tapping(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recordi
     first = 64.0 - apart * (fingers - 1) / 2 + rng.uniform(-12.0, 12.0)
     tone, bounce = skin(rng), rng.uniform(0.1, 0.45)
     lean = rng.uniform(-0.35, 0.35)
-    for index, strokes in enumerate(strokes_for(rng, clock, fingers, (100.0, 170.0), linger_share=0.2)):
+    planned = strokes_for(rng, clock, fingers, (100.0, 170.0), linger_share=0.2, manner=manner)
+    for index, strokes in enumerate(planned):
         radius = rng.uniform(5.5, 7.0) * scale
         touch = (first + apart * index, top - radius)
 
         def tip(body: pymunk.Body, radius: float = radius) -> pymunk.Shape:
             return pymunk.Circle(body, radius)
 
-        body = sliding(world, touch, (float(np.sin(lean)), float(np.cos(lean))), tip, bounce, strokes)
+        axis = (float(np.sin(lean)), float(np.cos(lean)))
+        body = sliding(world, touch, axis, tip, bounce, strokes, manner)
         knuckle = (-np.sin(lean) * 26.0 * scale, -26.0 * scale)
         far = (knuckle[0] + rng.uniform(-20.0, 20.0), knuckle[1] - 70.0)
         finger: Look = (
@@ -52,7 +54,8 @@ def tapping(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recordi
 def clapping(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recording:
     """Two hands that clap, or nearly."""
     world = World(clock, 600.0)
-    (strokes,) = strokes_for(rng, clock, 1, (100.0, 170.0), linger_share=0.2)
+    manner = setting.manner
+    (strokes,) = strokes_for(rng, clock, 1, (100.0, 170.0), linger_share=0.2, manner=manner)
     x, y = 64.0 + rng.uniform(-16.0, 16.0), rng.uniform(44.0, 84.0)
     height, thick = 15.0 * setting.scale, 4.0 * setting.scale
     tilt, tone, bounce = rng.uniform(-0.35, 0.35), skin(rng), rng.uniform(0.3, 0.6)
@@ -65,7 +68,7 @@ def clapping(rng: np.random.Generator, clock: Clock, setting: Setting) -> Record
             return pymunk.Segment(body, -up, up, thick)
 
         touch = (x - axis[0] * thick, y - axis[1] * thick)
-        body = sliding(world, touch, axis, palm, bounce, list(strokes))
+        body = sliding(world, touch, axis, palm, bounce, list(strokes), manner)
         body.angle = 0.0
         for shape in body.shapes:
             world.materials[shape] = "palm"
@@ -104,14 +107,16 @@ def boxing(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recordin
     world.draw(bag, (chain, rod((0.0, 36.0), (0.0, low), radius, cover)), ACTOR_LAYER)
     fists = 1 if rng.random() < 0.5 else 2
     glove, sleeve, bounce = draw_texture(rng, (2.5, 4.0)), skin(rng), rng.uniform(0.15, 0.35)
-    for index, strokes in enumerate(strokes_for(rng, clock, fists, (130.0, 220.0))):
+    manner = setting.manner
+    for index, strokes in enumerate(strokes_for(rng, clock, fists, (130.0, 220.0), manner=manner)):
         size = 8.0 * scale
         y = low - rng.uniform(8.0, 20.0) - 24.0 * scale * index
 
         def fist(body: pymunk.Body, size: float = size) -> pymunk.Shape:
             return pymunk.Circle(body, size)
 
-        body = sliding(world, (x - right * (radius + size), y), (right, 0.0), fist, bounce, strokes)
+        touch = (x - right * (radius + size), y)
+        body = sliding(world, touch, (right, 0.0), fist, bounce, strokes, manner)
         arm: Look = (
             rod((-2.0, 0.0), (-80.0, rng.uniform(4.0, 18.0)), 5.0 * scale, sleeve),
             disc(size, glove),

@@ -8,12 +8,11 @@ import numpy as np
 
 from pipeline.impacts.looks import Look, Patch, box
 from pipeline.impacts.physics import World
+from pipeline.impacts.rhythm import USUAL, Manner
 from pipeline.impacts.textures import Texture, draw_texture, plain
 
 SET_LAYER = 20
 ACTOR_LAYER = 30
-MARGIN_U = 40.0
-"""Furniture reaches so far beyond the picture that no camera movement uncovers its end."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,15 @@ class Setting:
     Attributes:
         width_u, height_u: size of the picture; the shorter one is 128.
         scale: size of the actors, 1 = usual.
+        manner: how actors strike.
+        margin_u: furniture reaches so far beyond the picture that no movement of the camera uncovers its end.
     """
 
     width_u: float
     height_u: float
     scale: float
+    manner: Manner = USUAL
+    margin_u: float = 40.0
 
     @property
     def left_u(self) -> float:
@@ -49,8 +52,8 @@ class Setting:
 
 def ground(world: World, setting: Setting, top: float, texture: Texture) -> None:
     """Draw a floor or table as wide as the picture, from ``top`` (u) down; it touches nothing itself."""
-    half = setting.width_u / 2 + MARGIN_U
-    slab = box(-half, 0.0, half, setting.bottom_u + MARGIN_U - top, texture)
+    half = setting.width_u / 2 + setting.margin_u
+    slab = box(-half, 0.0, half, setting.bottom_u + setting.margin_u - top, texture)
     edge = box(-half, 0.0, half, 1.2, plain(*texture.light))
     world.draw_still((slab, edge), 64.0, top, SET_LAYER)
 

@@ -28,9 +28,10 @@ def hammer(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recordin
     )
     material = "metal" if rng.random() < 0.6 else "wood"
     wall(world, (x - 12.0, top - nail), (x + 12.0, top - nail), material)
-    (strokes,) = strokes_for(rng, clock, 1, (120.0, 220.0), linger_share=0.25)
+    (strokes,) = strokes_for(rng, clock, 1, (120.0, 220.0), linger_share=0.25, manner=setting.manner)
     pivot = (x - right * length, top - nail - radius)
-    body = turning(world, pivot, (length, radius, right), rng.uniform(0.2, 0.45), strokes)
+    bounce = rng.uniform(0.2, 0.45)
+    body = turning(world, pivot, (length, radius, right), bounce, strokes, setting.manner)
     head = draw_texture(rng, (2.0, 4.0))
     tool: Look = (
         rod((-12.0, 0.0), (length, 0.0), 2.2 * scale, draw_texture(rng, (2.0, 4.0))),
@@ -61,13 +62,14 @@ def drumming(rng: np.random.Generator, clock: Clock, setting: Setting) -> Record
         wall(world, (x - wide, top), (x + wide, top), "skin")
     bounce = rng.uniform(0.4, 0.7)
     wood, sleeve, hand = draw_texture(rng, (2.0, 4.0)), cloth(rng), skin(rng)
-    for index, strokes in enumerate(strokes_for(rng, clock, sticks, (110.0, 200.0))):
+    planned = strokes_for(rng, clock, sticks, (110.0, 200.0), manner=setting.manner)
+    for index, strokes in enumerate(planned):
         right = 1 if index == 0 else -1
         if index == 2:
             right = side(rng)
         radius, length = 4.5 * scale, rng.uniform(34.0, 44.0)
         pivot = (places[index] + rng.uniform(-6.0, 6.0) - right * length, top - radius)
-        body = turning(world, pivot, (length, radius, right), bounce, strokes)
+        body = turning(world, pivot, (length, radius, right), bounce, strokes, setting.manner)
         stick: Look = (
             rod((-9.0, 0.0), (length, 0.0), 2.4 * scale, wood),
             disc(radius, wood, (length, 0.0)),
@@ -86,10 +88,11 @@ def cutting(rng: np.random.Generator, clock: Clock, setting: Setting) -> Recordi
     ground(world, setting, top + 6.0, draw_texture(rng, (4.0, 8.0)))
     world.draw_still((box(-46.0, 0.0, 46.0, 7.0, draw_texture(rng, (3.0, 6.0))),), 64.0, top, SET_LAYER)
     wall(world, (14.0, top), (114.0, top), "wood")
-    (strokes,) = strokes_for(rng, clock, 1, (115.0, 180.0), linger_share=0.35)
+    (strokes,) = strokes_for(rng, clock, 1, (115.0, 180.0), linger_share=0.35, manner=setting.manner)
     radius, length = 4.0, rng.uniform(30.0, 40.0)
     pivot = (64.0 - right * (length - rng.uniform(4.0, 14.0)), top - radius)
-    body = turning(world, pivot, (length, radius, right), rng.uniform(0.05, 0.25), strokes)
+    bounce = rng.uniform(0.05, 0.25)
+    body = turning(world, pivot, (length, radius, right), bounce, strokes, setting.manner)
     blade = plain(190, 195, 205, int(rng.integers(2**31)))
     tip = length + 9.0
     knife: Look = (

@@ -110,7 +110,7 @@ def test_a_leg_begins_and_ends_as_it_says() -> None:
     assert leg.at(3.0) == pytest.approx((9.0, 2.0))
     step = 1e-6
     assert (leg.at(2.2 + step)[0] - leg.at(2.2)[0]) / step == pytest.approx(leg.at(2.2)[1], abs=1e-3)
-    fall = Leg(0.0, 0.5, -20.0, 0.0, 0.0, 0.0, falls=True)
+    fall = Leg(0.0, 0.5, -20.0, 0.0, 0.0, 0.0, fall_power=2.2)
     assert fall.at(0.0) == pytest.approx((-20.0, 0.0))
     assert fall.at(0.5)[0] == pytest.approx(0.0)
     assert fall.at(0.6)[0] > 0
