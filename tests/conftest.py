@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +103,34 @@ def copy_stream(source: Path, target: Path, *, first_packet: int = 0, shift: int
             packet.stream = copied
             new.mux(packet)
     return target
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[None]:
+    """A server of the S3 protocol on this machine, for this process and those that it starts."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-tests-only")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: None) -> str:  # noqa: ARG001 - asked for so that it runs
+    """The URL of a fresh, empty bucket."""
+    import s3fs
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
 
 
 @pytest.fixture(scope="session")

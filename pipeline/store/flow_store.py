@@ -22,12 +22,9 @@ from pipeline.store.chunks import StoredArray, read_frames
 from pipeline.store.local import LocalPlace
 from pipeline.store.place import DOCUMENT, Place
 from pipeline.store.row import DAMAGED, RowDocument
-from pipeline.store.schema import ROOT_KEY, SCHEMA, RowAttributes, Window, as_bytes, check_row_id
+from pipeline.store.schema import ARRAYS, ROOT_KEY, SCHEMA, RowAttributes, Window, as_bytes, check_row_id
 from pipeline.store.validation import examine
 from pipeline.store.writer import RowWriter
-
-ARRAYS = ("frames", "velocity", "inflection", "time")
-"""In the order of ``Window``."""
 
 MAX_REPLACED = 5
 """How often in a row a reader puts up with a row being replaced while it reads."""

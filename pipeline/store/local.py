@@ -17,7 +17,7 @@ from pipeline.atomic import written_beside
 from pipeline.errors import StoreError
 from pipeline.store.owner import LEFTOVER_AGE_S, is_dead, owner_tag
 from pipeline.store.place import DOCUMENT
-from pipeline.store.schema import as_bytes
+from pipeline.store.schema import ARRAYS, as_bytes
 
 HIDDEN = re.compile(r"\.(?:writing|trash)@(?P<machine>[0-9a-f]+)@(?P<pid>\d+)@[0-9a-f]+")
 
@@ -101,6 +101,10 @@ class LocalPlace:
             for path in (self.path / prefix).rglob("*")
             if path.is_file()
         }
+
+    def has_data(self, name: str) -> bool:
+        """Whether the folder has a subfolder of an array's name."""
+        return any((self.path / name / array).is_dir() for array in ARRAYS)
 
     @contextmanager
     def attempt(self, row_id: str) -> Iterator[LocalAttempt]:

@@ -119,6 +119,11 @@ class ObjectPlace:
             found = self._fs.find(folder, detail=True)
         return {name.removeprefix(f"{folder}/"): int(info["size"]) for name, info in found.items()}
 
+    def has_data(self, name: str) -> bool:
+        """Whether any builder wrote arrays for a row of that name."""
+        attempts = (ATTEMPT.fullmatch(key) for key in self._listed(DATA_FOLDER))
+        return any(attempt is not None and attempt["row_id"] == name for attempt in attempts)
+
     @contextmanager
     def attempt(self, row_id: str) -> Iterator[ObjectAttempt]:
         """A fresh key for the row's arrays."""

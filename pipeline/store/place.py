@@ -67,6 +67,9 @@ class Place(Protocol):
     def sizes(self, prefix: str) -> dict[str, int]:
         """Key below ``prefix``, relative to it -> bytes, of all that is stored there."""
 
+    def has_data(self, name: str) -> bool:
+        """Whether arrays of a row of that name are there, whatever its document says."""
+
     def attempt(self, row_id: str) -> AbstractContextManager[Attempt]:
         """Begin to write a row; what was not committed when the block ends is deleted."""
 

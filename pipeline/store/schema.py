@@ -32,6 +32,9 @@ ROOT_KEY = "ta2net_flow_store"
 
 COMPLETE = "complete"
 
+ARRAYS = ("frames", "velocity", "inflection", "time")
+"""In the order of ``Window``."""
+
 SAFE_ROW_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,199}")
 """A row id is a directory's name: nothing that could leave the store or hide in it."""
 

@@ -217,8 +217,7 @@ def _stated(document: RowDocument) -> dict[str, ArrayChecksum] | None:
 
 def _not_a_row(place: Place, name: str, error: Exception) -> Problem:
     """What lies under a row's name without a row's document: part of a row, or somebody else's."""
-    arrays = {"frames", "velocity", "inflection", "time"}
-    if arrays & {key.partition("/")[0] for key in place.sizes(name)}:
+    if place.has_data(name):
         return Problem(name, "broken", f"its document is missing or damaged ({error})")
     return Problem(name, "foreign", "not a row of a flow store")
 
