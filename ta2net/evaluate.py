@@ -23,10 +23,12 @@ from ta2net.hits.evaluation import (
     Thresholds,
     data_section,
     evaluate_rows,
+    hit_frames,
     score_rows,
     view_of_store,
     write_predictions,
 )
+from ta2net.hits.per_video import PER_VIDEO, write_per_video
 from ta2net.hits.rescore import chosen_decode, decode_section, saved_rows
 from ta2net.hits.rows import stored_rows
 from ta2net.hits.scoring import Scorer
@@ -57,6 +59,7 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
     metrics["data"] = data_section(rows, params.evaluation.split)
     folder = Path(params.evaluation.dir)
     write_predictions(scored, thresholds.peaks, used.peaks, folder)
+    write_per_video(rows, hit_frames(scored, view, asdict(thresholds), used.peaks), folder / PER_VIDEO)
     write_json(params.evaluation.metrics, metrics)
     for item in scored[: params.evaluation.pictures]:
         save_curve(

@@ -182,6 +182,19 @@ def evaluate_rows(
     return document
 
 
+def hit_frames(
+    scored: Sequence[ScoredRow], view: StoreView, thresholds: Mapping[str, float], peaks: PeaksParams
+) -> dict[str, list[Frames]]:
+    """The frames of the hits in every row, by the name of who finds them: ``network`` and the rules."""
+    rows = [item.row for item in scored]
+    videos = {"network": ([item.labelled() for item in scored], thresholds["peaks"])}
+    videos |= {rule: (labelled_rows(rows, view.curves[rule]), thresholds[rule]) for rule in RULES}
+    return {
+        name: [video.peaks(peaks).above(threshold).frames for video in judged]
+        for name, (judged, threshold) in videos.items()
+    }
+
+
 def data_section(rows: Sequence[Row], split: str) -> dict[str, Any]:
     """What was evaluated: ``split``, and how many rows, frames and labels."""
     return {

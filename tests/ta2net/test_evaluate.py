@@ -45,6 +45,14 @@ def test_files_and_pictures(toy_params, tmp_path):
     assert all(float(hit["time_s"]) == int(hit["frame"]) / 25 for hit in hits)
     curve = read_csv(folder / "precision_recall.csv")
     assert max(float(point["f1"]) for point in curve) >= metrics["event"]["f1_at_2"] - 1e-6
+    *videos, pooled = read_csv(folder / "per_video.csv")
+    assert [video["row_id"] for video in videos] == ["eval_0", "eval_1", "eval_2"]
+    assert pooled["row_id"] == "all"
+    for name, section in {"network": metrics, **metrics["untrained"]}.items():
+        event = section["event"]
+        assert float(pooled[f"{name}_f1_at_2"]) == pytest.approx(event["f1_at_2"], abs=1e-3)
+        found, false = (sum(int(v[f"{name}_{what}"]) for v in videos) for what in ("found", "false"))
+        assert (found + false, found) == (event["predicted"], round(event["recall_at_2"] * event["labelled"]))
     assert [p.name for p in (folder / "curves").iterdir()] == ["eval_0.png"]
     assert summary(read_metrics(toy_params.evaluation.metrics)).splitlines()[0].split()[0] == "TA2Net"
     assert evaluate_scores(toy_params, folder / "scores.csv") == metrics
