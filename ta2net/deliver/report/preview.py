@@ -116,17 +116,15 @@ def plan_of(film: Timeline, times_s: NDArray[np.float64], coder: Coder) -> Plan:
     Args:
         times_s: (n,) when each is shown; the last is shown for 1 / fps.
     """
-    ends_s = np.append(times_s[1:], times_s[-1] + 1 / float(film.fps)) - times_s[0]
-    ends = np.rint(ends_s * coder.ticks_per_s).astype(np.int64)
-    order = np.arange(len(ends))
-    ends = np.maximum.accumulate(ends - order) + order  # frames less than a tick apart stay apart
-    ends = np.maximum(ends, 1)
-    starts = np.append(0, ends[:-1])
-    duration_s = float(ends[-1]) / coder.ticks_per_s
-    bits_per_s = bits_for(duration_s, len(ends))
-    height, width = size_for(film.height_px, film.width_px, bits_per_s, len(ends) / duration_s)
+    bounds_s = np.append(times_s, times_s[-1] + 1 / float(film.fps)) - times_s[0]
+    bounds, order = np.rint(bounds_s * coder.ticks_per_s).astype(np.int64), np.arange(len(bounds_s))
+    bounds = np.maximum.accumulate(bounds - order) + order  # frames less than a tick apart stay apart
+    starts, lengths = bounds[:-1], np.diff(bounds)
+    duration_s = float(bounds[-1]) / coder.ticks_per_s
+    bits_per_s = bits_for(duration_s, len(starts))
+    height, width = size_for(film.height_px, film.width_px, bits_per_s, len(starts) / duration_s)
     rate = film.fps.limit_denominator(1001) or Fraction(1)
-    return Plan(coder, height, width, bits_per_s, starts, ends - starts, rate)
+    return Plan(coder, height, width, bits_per_s, starts, lengths, rate)
 
 
 def bits_for(duration_s: float, n_frames: int) -> int:

@@ -64,8 +64,9 @@
 
   const seek = (index) => {
     const target = clamp(index, 0, count - 1);
-    // the middle of its time: at the start, rounding may show the frame before
-    film.currentTime = middle(target);
+    // the middle of its time: at the start, rounding may show the frame before; and not once more where the
+    // film stands already, as Chromium takes a second seek within the last frame for one to the end
+    if (!film.paused || at(film.currentTime) !== target) film.currentTime = middle(target);
     show(target);
   };
   const step = (frames) => {
