@@ -8,23 +8,29 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.probe import probe
-from pipeline.store import FlowStore
+from pipeline.store.opening import open_named
 from ta2net.networks import point_line
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order in which they are shown."""
 
 
-def facts_of(path: Path) -> Facts:
-    """What there is to know of ``path``: a folder is taken for a flow store, .safetensors for a checkpoint.
+def facts_of(name: str | Path) -> Facts:
+    """What there is to know of a file, a folder or a URL.
+
+    Folders (a remote store's manifest may be in it) and URLs are taken for flow stores, .safetensors for
+    checkpoints, all else for videos.
 
     Raises:
         UserError: it is missing, or none of the three.
     """
+    path = Path(name)
+    if "://" in str(name):
+        return _of_store(str(name))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give a video, a flow store or a checkpoint")
     if path.is_dir():
-        return _of_store(path)
+        return _of_store(str(path))
     return _of_checkpoint(path) if path.suffix == ".safetensors" else _of_video(path)
 
 
@@ -49,24 +55,24 @@ def _of_video(path: Path) -> Facts:
     return facts + [("note", note) for note in info.notes]
 
 
-def _of_store(path: Path) -> Facts:
-    store = FlowStore(path)
-    row_ids = store.row_ids()
-    if not row_ids:
-        return [("flow store", str(path)), ("rows", "0")]
-    rows = [store.attributes(row_id) for row_id in row_ids]
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _of_store(name: str) -> Facts:
+    store, _ = open_named(name)
+    by_name = dict(store.rows())
+    if not by_name:
+        return [("flow store", store.name), ("rows", "0")]
+    row_ids, rows = list(by_name), list(by_name.values())
+    size = sum(store.place.sizes("").values())
     estimators = sorted({_named(row.estimator) for row in rows})
     sizes = sorted({row.store_size for row in rows})
     cut = sum(row.saturated_velocity + row.saturated_inflection for row in rows)
     return [
-        ("flow store", str(path)),
+        ("flow store", store.name),
         ("rows", f"{len(rows)}: {', '.join(row_ids[:3])}{', ...' if len(rows) > 3 else ''}"),
         ("frames", f"{sum(row.n_frames for row in rows)}, {sum(len(row.hits) for row in rows)} labelled"),
         ("picture", ", ".join(f"{height} x {width} (height x width) px" for height, width in sizes)),
         ("coding", f"{store.coding.kind}, {store.coding.scale} steps per px; {cut} values cut"),
         *(("flow", estimator) for estimator in estimators),
-        ("on disk", f"{size / 1e6:.1f} MB"),
+        ("stored", f"{size / 1e6:.1f} MB"),
     ]
 
 
@@ -85,6 +91,14 @@ def _of_checkpoint(path: Path) -> Facts:
     network = files.without_prefix(found.tensors, "model")
     if "params" not in document or not network:
         raise UserError(f"{path}: a checkpoint without a network; give best.safetensors of a run")
+    try:
+        return _of_network(path, document, network)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: its params, thresholds or validation are not ours ({error!r})") from error
+
+
+def _of_network(path: Path, document: Mapping[str, Any], network: Mapping[str, Any]) -> Facts:
+    """What the document of a network says; KeyError and others where it is not of our making."""
     params = document["params"]
     model, flow, store = params["model"], params["flow"], params["store"]
     made = document.get("provenance") or {}

@@ -85,6 +85,16 @@ class FlowStore:
             except DAMAGED:
                 yield row_id, None
 
+    def rows(self) -> Iterator[tuple[str, RowAttributes]]:
+        """(row, its attributes) of all complete rows, sorted; in one pass.
+
+        Raises:
+            StoreError: a row's attributes are damaged.
+        """
+        for row_id, document in self.documents():
+            if document is not None:
+                yield row_id, self._typed(row_id, document)
+
     def fingerprint(self, row_id: str) -> str | None:
         """The fingerprint of what a row was made from; None where there is no complete row."""
         try:
@@ -118,10 +128,7 @@ class FlowStore:
         Raises:
             StoreError: the store has no rows, rows of several codings, or rows with damaged attributes.
         """
-        codings = set()
-        for row_id, document in self.documents():
-            if document is not None:
-                codings.add(self._typed(row_id, document).coding)
+        codings = {attributes.coding for _, attributes in self.rows()}
         if len(codings) != 1:
             found = "no rows" if not codings else f"rows of {len(codings)} codings"
             raise StoreError(f"{self.name}: {found}; run the flows stage (`dvc repro flows`) again")

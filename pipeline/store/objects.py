@@ -114,7 +114,7 @@ class ObjectPlace:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """All objects whose keys begin with the prefix."""
-        folder = f"{self._root}/{prefix}"
+        folder = f"{self._root}/{prefix}".rstrip("/")
         with self.told(f"list {prefix}"):
             found = self._fs.find(folder, detail=True)
         return {name.removeprefix(f"{folder}/"): int(info["size"]) for name, info in found.items()}

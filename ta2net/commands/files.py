@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 
@@ -24,14 +22,15 @@ def models() -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-def inspect(path: Path) -> None:
-    """Say what is in PATH: a video, a flow store or a checkpoint.
+@click.argument("path")
+def inspect(path: str) -> None:
+    """Say what is in PATH: a video, a flow store (a folder or a URL) or a checkpoint.
 
     \b
     Examples:
       ta2net inspect film.mp4
       ta2net inspect data/flows.zarr
+      ta2net inspect s3://bucket/flows
       ta2net inspect data/run/best.safetensors
     """
     from ta2net.inspect import facts_of, shown

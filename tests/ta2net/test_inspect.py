@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from pipeline.store import FlowStore
+from pipeline.store import FlowStore, create_store
+from pipeline.store.manifest import write_manifest
+from pipeline.store.opening import place_at
 from ta2net.cli import main
 from ta2net.inspect import facts_of
 from ta2net.model.ta2net import TA2Net
@@ -29,6 +31,18 @@ def test_a_store(toy_data):
     assert facts["frames"] == f"{14 * 40}, {hits} labelled"
     assert facts["coding"] == "int16, 64 steps per px; 0 values cut"
     assert facts["flow"] == "toy"
+    size = sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file())
+    assert facts["stored"] == f"{size / 1e6:.1f} MB"
+
+
+def test_a_store_elsewhere_by_its_url_and_by_its_manifest(tmp_path):
+    url = f"memory://{tmp_path.name}/flows"
+    store = create_store(place_at(url))
+    write_manifest(store.documents(), url, tmp_path)
+    for name in (url, str(tmp_path)):
+        done = CliRunner().invoke(main, ["inspect", name])
+        assert done.exit_code == 0
+        assert done.output.split() == ["flow", "store", url, "rows", "0"]
 
 
 def test_a_checkpoint(toy_params, tmp_path):
