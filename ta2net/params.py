@@ -49,6 +49,9 @@ class ModelParams(Section):
     pretrained: str = "none"
     """none, imagenet, or a file with torchvision's ResNet weights."""
     channels: Positive = 32
+    pictures: bool = True
+    """Use the frames themselves. Without them, motion is all there is to go by: what rendered things look
+    like says nothing of real ones."""
     motion: bool = True
     """Use velocity. Without motion and inflection the network sees frames only (Table 4's first row)."""
     inflection: bool = True
@@ -63,6 +66,8 @@ class ModelParams(Section):
         for name, width in (("fusion.channels", self.fusion.channels), ("fusion.hidden", self.fusion.hidden)):
             if width % self.fusion.heads:
                 raise ValueError(f"{name} ({width}) must be a multiple of fusion.heads ({self.fusion.heads})")
+        if not (self.pictures or self.motion or self.inflection):
+            raise ValueError("one of pictures, motion and inflection must be true: the network sees nothing")
         if self.backbone == "tiny" and self.pretrained != "none":
             raise ValueError("the tiny backbone has no pretrained weights; set pretrained: none")
         return self

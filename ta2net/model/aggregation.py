@@ -43,8 +43,8 @@ class KinematicMap(nn.Module):
         super().__init__()
         self.linear = nn.Linear(2 * channels, channels)
 
-    def forward(self, image: Tensor, kinematics: Tensor) -> Tensor:  # noqa: ARG002 - one face for both
-        """image (B, N, C), kinematics (B, N, 2C) -> (B, N, C)."""
+    def forward(self, image: Tensor | None, kinematics: Tensor) -> Tensor:  # noqa: ARG002 - one face for both
+        """image (B, N, C) or None, kinematics (B, N, 2C) -> (B, N, C)."""
         mapped: Tensor = self.linear(kinematics)
         return mapped
 
@@ -52,21 +52,23 @@ class KinematicMap(nn.Module):
 class Aggregation(nn.Module):
     """``F = concat(f, h_m, h_c)``: the image feature and what motion and inflection find in it.
 
+    Without pictures there is no ``f``, and a linear map takes the place of each attention to it.
+
     Attributes:
-        channels: of ``F``; ``3C``, or less where the network does without motion or inflection.
+        channels: of ``F``; ``3C``, or less where the network does without pictures, motion or inflection.
     """
 
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
         self.motion = _branch(params) if params.motion else None
         self.inflection = _branch(params) if params.inflection else None
-        self.channels = params.channels * (1 + params.motion + params.inflection)
+        self.channels = params.channels * (params.pictures + params.motion + params.inflection)
 
-    def forward(self, image: Tensor, motion: Tensor | None, inflection: Tensor | None) -> Tensor:
+    def forward(self, image: Tensor | None, motion: Tensor | None, inflection: Tensor | None) -> Tensor:
         """image (B, C, h, w), motion and inflection (B, 2C, h, w) -> F (B, channels, h, w)."""
-        height, width = image.shape[-2:]
-        f = _positions(image)
-        parts = [f]
+        height, width = next(x for x in (image, motion, inflection) if x is not None).shape[-2:]
+        f = None if image is None else _positions(image)
+        parts = [] if f is None else [f]
         for branch, field in ((self.motion, motion), (self.inflection, inflection)):
             if branch is not None and field is not None:
                 parts.append(branch(f, _positions(field)))
@@ -74,7 +76,7 @@ class Aggregation(nn.Module):
 
 
 def _branch(params: ModelParams) -> nn.Module:
-    if params.aggregation.attention:
+    if params.aggregation.attention and params.pictures:
         return KinematicAttention(params.channels, params.aggregation)
     return KinematicMap(params.channels)
 

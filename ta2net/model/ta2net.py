@@ -49,7 +49,7 @@ class TA2Net(nn.Module):
     def __init__(self, params: ModelParams, frames: int) -> None:
         super().__init__()
         self.params = params
-        self.encode_frames = Encoder(params)
+        self.encode_frames = Encoder(params) if params.pictures else None
         self.encode_velocity = Encoder(params) if params.motion else None
         self.encode_inflection = Encoder(params) if params.inflection else None
         self.aggregate = Aggregation(params)
@@ -89,7 +89,7 @@ class TA2Net(nn.Module):
         Returns:
             (k, channels of F, h, w) and (k, 1, h, w).
         """
-        image = self.encode_frames(normalized_frames(frames))
+        image = None if self.encode_frames is None else self.encode_frames(normalized_frames(frames))
         motion = self._both_directions(self.encode_velocity, velocity, self.params.velocity_scale_px)
         change = self._both_directions(self.encode_inflection, inflection, self.params.inflection_scale_px)
         aggregated = self.aggregate(image, motion, change)

@@ -146,6 +146,9 @@ def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str
         del relevant["train"][place]
     for speed in ("cache_bytes", "loader_threads"):
         del relevant["clips"][speed]
+    if params.model.pictures:
+        # a run of a version that could not do without them is the same run
+        del relevant["model"]["pictures"]
     made_of = store.fingerprints()  # in one pass: the store may be far away
     data = [(row.row_id, row.split, row.hits, row.annotated_until, made_of.get(row.row_id)) for row in rows]
     return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()

@@ -56,6 +56,20 @@ def test_attention_is_the_formula():
     np.testing.assert_allclose(layer(image, kinematics).detach().numpy(), expected, atol=1e-5)
 
 
+def test_without_pictures_only_motion_counts():
+    """The same fields before other frames give the same scores; the features hold two parts, not three."""
+    torch.manual_seed(2)
+    model = TA2Net(TINY.model_copy(update={"pictures": False}), frames=12).eval()
+    frames, velocity, inflection = random_clip(1, 12)
+    valid = torch.ones(1, 12, dtype=torch.bool)
+    seen, other = model(frames, velocity, inflection, valid), model(255 - frames, velocity, inflection, valid)
+    assert torch.equal(seen.probability, other.probability)
+    assert not torch.equal(seen.probability, model(frames, -velocity, inflection, valid).probability)
+    assert seen.motion.shape == (1, 12, 2 * TINY.channels)
+    with pytest.raises(ValueError, match="the network sees nothing"):
+        ModelParams(pictures=False, motion=False, inflection=False)
+
+
 def test_query_image_swaps_query_and_key():
     """With the value left alone, the swapped attention matrix is built from the transposed scores."""
     torch.manual_seed(1)
