@@ -12,6 +12,7 @@ import click
 from pipeline.atomic import write_json
 from ta2net.commands.files import inspect, models
 from ta2net.commands.films import dub, export, predict, report
+from ta2net.commands.labels import import_, label
 from ta2net.commands.stores import repair, validate
 from ta2net.compose import compose_params
 from ta2net.params import read
@@ -232,7 +233,7 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
-for command in (predict, report, export, dub, inspect, models, validate, repair):
+for command in (predict, report, export, dub, label, import_, inspect, models, validate, repair):
     main.add_command(command)
 
 

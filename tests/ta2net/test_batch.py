@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError, VideoError
-from ta2net.batch import CANDIDATES, HITS, folders_of, predict_files, videos_of
+from ta2net.batch import CANDIDATES, HITS, predict_files
 from ta2net.hits.saved import SCORES, read_scores
 from ta2net.hits.scoring import Scores
 from ta2net.params import PeaksParams
+from ta2net.inputs import folders_of, videos_of
 from ta2net.predict import Prediction, Scores2Hits
 
 
@@ -41,7 +42,7 @@ def test_all_wrong_inputs_are_told_at_once(folder):
     with pytest.raises(UserError) as caught:
         videos_of(["b.mp4", "empty", "none.mp4", "*.webm"])
     assert caught.value.message.splitlines() == [
-        "nothing to predict for:",
+        "nothing to work on:",
         "  empty: no video in this folder",
         "  none.mp4: no such file, folder or pattern",
         "  *.webm: no such file, folder or pattern",

@@ -1,0 +1,101 @@
+"""Commands for people who make labels: hear them in a sound track, take them over from an editor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.errors import UserError
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True)
+@click.option("--out", default="labels", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "--threshold",
+    default=0.3,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Least confidence of an onset: lower finds more.",
+)
+@click.option(
+    "--min-distance",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Least distance of two labels in frames: the surest stays.",
+)
+@click.option("--class", "class_name", help="Of all these videos; default: as labels.csv has it, or unknown.")
+def label(
+    videos: tuple[str, ...], out: Path, threshold: float, min_distance: int, class_name: str | None
+) -> None:
+    """Label VIDEOS (files, folders, patterns) by their own sound: what begins to sound is a hit.
+
+    Writes labels.csv into --out, which source.train_labels takes as it is, and for each video a folder with
+    onsets.csv (time, frame, confidence) and labels.html, a page to listen to the labels. Rows of other videos
+    in labels.csv stay. A video without sound does not stop the others; it is told at the end (exit code 2).
+
+    \b
+    Examples:
+      ta2net label drums/ --class drumming
+      ta2net label "takes/**/*.mov" --threshold 0.5 --min-distance 4 --out labels
+    """
+    from ta2net.inputs import videos_of
+    from ta2net.label.labelling import LABELS, label_videos
+
+    failed, done = [], 0
+    for outcome in label_videos(
+        videos_of(videos), out, threshold=threshold, min_distance=min_distance, class_name=class_name
+    ):
+        done += 1
+        if outcome.heard is None:
+            failed.append(outcome.failure or "")
+            continue
+        count, outside = len(outcome.heard.onsets), outcome.heard.outside
+        more = f", {outside} outside the pictures left out" if outside else ""
+        click.echo(f"{outcome.path}: {count} labels{more}; {outcome.folder}/")
+    if done > len(failed):
+        click.echo(f"labels: {out / LABELS}")
+    if failed:
+        raise UserError("\n  ".join([f"{len(failed)} of {done} videos failed:", *failed]))
+
+
+@click.command("import")
+@click.argument("marks", type=click.Path(path_type=Path))
+@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video they are of.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["audacity", "csv", "reaper", "edl"]),
+    help="Default: by what stands in the file.",
+)
+@click.option(
+    "--out",
+    default="labels.csv",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Label file: the video's row is replaced, the others stay.",
+)
+@click.option("--class", "class_name", help="Of the video; default: as --out has it, or unknown.")
+@click.option("--row", "row_id", help="Which row's marks, where a CSV file holds several.")
+@click.option("--start-timecode", help="Where the editor's timeline starts; default: 01:00:00:00. EDL only.")
+def import_(marks: Path, video: Path, format_: str | None, out: Path, **given: str | None) -> None:
+    """Take MARKS that were set or corrected in an editor over into labels to train on.
+
+    MARKS is what `ta2net export` writes for it, after your changes: an Audacity label track, CSV with a
+    column frame or time_s (hits.csv is one), REAPER's markers, or an EDL (Resolve's markers, locators, cuts).
+    Each mark goes to the frame shown nearest to it.
+
+    \b
+    Examples:
+      ta2net import film.audacity.txt --video film.mp4 --class drumming
+      ta2net import Timeline1.edl --video film.mov --out train.csv
+      ta2net import hits.csv --row film --video film.mp4
+    """
+    from ta2net.label.importing import import_labels
+
+    found = import_labels(marks, video, out, format=format_, **given)
+    doubled = found.marks - len(found.frames)
+    more = f" ({doubled} marks lay on a frame with another)" if doubled else ""
+    click.echo(f"{marks}: {len(found.frames)} labels from {found.format}{more}; written: {out}")
