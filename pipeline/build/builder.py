@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from pipeline.atomic import write_json
+from pipeline.build.jobs import has_own_process, jobs_of
+from pipeline.build.plan import Fingerprint, Part, Plan, plan_of
 from pipeline.build.row import Failure, RowDone, RowJob, compute_row, row_fingerprint
-from pipeline.build.workers import run_jobs, threads_per_worker
-from pipeline.catalog import Catalog, Row
+from pipeline.catalog import Catalog
 from pipeline.errors import UserError
 from pipeline.flow import check_estimator, flow_identity, make_estimator
-from pipeline.params import BuildParams, DataParams
-from pipeline.store import FlowStore, RowAttributes, open_or_create
+from pipeline.params import BuildParams, DataParams, FlowParams
+from pipeline.store import FlowStore, open_or_create
 from pipeline.store.manifest import write_manifest
-from pipeline.store.opening import found_anywhere
-from pipeline.store.row import DAMAGED, RowDocument
 
 MAX_FAILURES_SHOWN = 10
 
@@ -37,7 +36,10 @@ class BuildSummary:
         failed: rows that could not be made.
         frames: of the computed rows.
         seconds: of wall-clock time.
-        saturated_velocity, saturated_inflection: values cut to the coding's limits in the whole store.
+        flow_waited: share of the workers' time in which the flow estimator had no frames, or no room for its
+            result; 0 where nothing was computed.
+        saturated_velocity, saturated_inflection: values cut to the coding's limits in all these rows.
+        part: (i, n) if only that part of the Catalog was looked at.
     """
 
     computed: int
@@ -47,149 +49,178 @@ class BuildSummary:
     failed: int
     frames: int
     seconds: float
+    flow_waited: float
     saturated_velocity: int
     saturated_inflection: int
+    part: Part | None = None
 
     def __str__(self) -> str:
         rows = (
             f"rows: {self.computed} computed, {self.kept} kept, {self.relabelled} relabelled, "
             f"{self.removed} removed, {self.failed} failed"
         )
+        waited = f"; flow waited {self.flow_waited:.0%} of the time" if self.computed else ""
         cut = f"{self.saturated_velocity} velocity and {self.saturated_inflection} inflection values"
-        return f"{rows}\n{self.frames} frames in {self.seconds:.1f} s; {cut} were too large for store.coding"
+        lines = [
+            rows,
+            f"{self.frames} frames in {self.seconds:.1f} s{waited}; {cut} were too large for store.coding",
+        ]
+        if self.part is not None:
+            number, of = self.part
+            lines.append(
+                f"part {number} of {of}; after all parts, run once without --part: it completes and checks"
+            )
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is to be done: rows to compute, to relabel, right as they are; names of rows that must go."""
+@dataclass
+class _Tally:
+    """What came of the rows that were to be computed."""
 
-    compute: tuple[Row, ...]
-    relabel: tuple[Row, ...]
-    keep: tuple[Row, ...]
-    stale: tuple[str, ...]
-    gone: tuple[str, ...]
+    computed: int = 0
+    found: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    flow_s: float = 0.0
+    saturated_velocity: int = 0
+    saturated_inflection: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, job: RowJob, result: RowDone | Failure | Exception) -> None:
+        """Count one row."""
+        if isinstance(result, RowDone):
+            made = result.seconds > 0
+            self.computed += made
+            self.found += not made
+            self.frames += result.frames * made
+            self.seconds += result.seconds
+            self.flow_s += result.flow_s
+            self.saturated_velocity += result.saturated_velocity
+            self.saturated_inflection += result.saturated_inflection
+        elif isinstance(result, Failure):
+            self.failures.append(result)
+        else:
+            self.failures.append(Failure(job.row.row_id, job.row.path, str(result), type(result).__name__))
 
 
-def build(catalog: Catalog, params: DataParams) -> BuildSummary:
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def build(
+    catalog: Catalog, params: DataParams, *, part: Part | None = None, say: Callable[[str], None] = _silent
+) -> BuildSummary:
     """Make the flow store that ``params.store`` names hold exactly the rows of ``catalog``.
 
     Rows whose fingerprint says that they were made of the same video in the same way are kept. Stale rows are
     removed before the first one is computed, so that a store, even of an interrupted build, never mixes two
     configurations. Rows that fail are listed in ``build.failures`` (JSON, empty when all went well).
 
+    Args:
+        part: (i, n): only the i-th of n parts; nothing is done to rows of other parts, and failures, listed
+            in a file of this part's own, do not fail the build: one without ``part`` afterwards tries them
+            again, removes what must go, and judges.
+        say: is told, in a line, what a user may want to know meanwhile.
+
     Raises:
-        UserError: more rows failed than ``build.allow_failures``, or the flow estimator cannot be used.
+        UserError: more rows failed than ``build.allow_failures``, the flow estimator cannot be used, or the
+            scheduler cannot be reached or was lost.
         StoreError: ``store.path`` or ``store.url`` holds something else.
         StorageError: object storage does not answer.
     """
     began = time.perf_counter()
     identity = flow_identity(params.flow)
-    fingerprints = {
-        row.row_id: row_fingerprint(row, identity, params.decode, params.flow, params.store)
-        for row in catalog
-    }
+    fingerprint: Fingerprint = partial(
+        row_fingerprint, identity=identity, decode=params.decode, flow=params.flow, store=params.store
+    )
     store = open_or_create(params.store)
-    plan = _plan(catalog, store, fingerprints)
+    plan = plan_of(catalog, store, fingerprint, part)
     if plan.compute:
         # what is wrong with the estimator is one error now, not one failure per row
-        check_estimator(make_estimator(params.flow), params.flow.size)
-    _tidy(store, plan, fingerprints)
-    done, failures = _compute(_jobs(plan.compute, fingerprints, identity, params), params.build)
-    write_json(params.build.failures, [asdict(failure) for failure in failures])
-    if params.store.url is not None:
-        write_manifest(store, params.store.url, params.store.path)
-    _judge(failures, len(catalog), params.build)
-    in_store = [
-        known for _, document in store.documents() if document is not None and (known := _known(document))
-    ]
+        check_estimator(make_estimator(_checked_here(params)), params.flow.size)
+    _tidy(store, plan, fingerprint, part)
+    tally = _Tally()
+    if plan.compute:
+        _compute(plan, partial(jobs_of, plan.compute, fingerprint, identity, params), params, say, tally)
+    failures = sorted(tally.failures, key=lambda failure: failure.row_id)
+    write_json(_failures_file(params.build, part), [asdict(failure) for failure in failures])
+    if part is None:
+        if params.store.url is not None:
+            write_manifest(store.documents(), params.store.url, params.store.path)
+        _judge(failures, len(catalog), params.build)
     return BuildSummary(
-        computed=len(done),
-        kept=len(plan.keep),
+        computed=tally.computed,
+        kept=plan.kept + tally.found,
         relabelled=len(plan.relabel),
         removed=len(plan.gone),
         failed=len(failures),
-        frames=sum(row.frames for row in done),
+        frames=tally.frames,
         seconds=time.perf_counter() - began,
-        saturated_velocity=sum(row.saturated_velocity for row in in_store),
-        saturated_inflection=sum(row.saturated_inflection for row in in_store),
+        flow_waited=1 - tally.flow_s / tally.seconds if tally.seconds else 0.0,
+        saturated_velocity=plan.saturated_velocity + tally.saturated_velocity,
+        saturated_inflection=plan.saturated_inflection + tally.saturated_inflection,
+        part=part,
     )
 
 
-def _plan(catalog: Catalog, store: FlowStore, fingerprints: Mapping[str, str]) -> _Plan:
-    present = {row_id: _known(document) for row_id, document in store.documents() if document is not None}
-    compute: list[Row] = []
-    relabel: list[Row] = []
-    keep: list[Row] = []
-    for row in catalog:
-        known = present.get(row.row_id)
-        if known is None or known.fingerprint != fingerprints[row.row_id]:
-            compute.append(row)
-        elif (known.hits, known.annotated_until) != (row.hits, row.annotated_until):
-            relabel.append(row)
-        else:
-            keep.append(row)
-    stale = tuple(row.row_id for row in compute if row.row_id in present)
-    gone = tuple(sorted(present.keys() - fingerprints.keys()))
-    return _Plan(tuple(compute), tuple(relabel), tuple(keep), stale, gone)
+def _checked_here(params: DataParams) -> FlowParams:
+    """The flow's parameters for a try on this machine, which need not have the workers' GPUs."""
+    from pipeline.build.schedulers import HERE  # Dask, too, takes a second to load
+
+    elsewhere = params.build.scheduler not in HERE
+    return params.flow.model_copy(update={"device": "auto"}) if elsewhere else params.flow
 
 
-def _known(document: RowDocument) -> RowAttributes | None:
-    """A row's attributes; None where they are damaged, so that the row is made again."""
-    try:
-        return document.row_attributes()
-    except DAMAGED:
-        return None
-
-
-def _tidy(store: FlowStore, plan: _Plan, fingerprints: Mapping[str, str]) -> None:
+def _tidy(store: FlowStore, plan: Plan, fingerprint: Fingerprint, part: Part | None) -> None:
     """Remove what must go and replace labels."""
-    store.remove_leftovers()
+    if part is None:
+        store.remove_leftovers()
     for row_id in plan.gone:
         store.remove(row_id)
-    for row_id in plan.stale:
+    for row in plan.stale:
         # another builder may have made it right since the plan was made
-        store.remove(row_id, unless=fingerprints[row_id])
+        store.remove(row.row_id, unless=fingerprint(row))
     for row in plan.relabel:
         store.update_labels(row.row_id, row.hits, row.annotated_until)
 
 
-def _jobs(
-    rows: tuple[Row, ...], fingerprints: Mapping[str, str], identity: Mapping[str, Any], params: DataParams
-) -> list[RowJob]:
-    threads = threads_per_worker(params.build, len(rows))
-    return [
-        RowJob(
-            # a worker may run in another directory
-            row=replace(row, path=str(Path(row.path).resolve())),
-            identity=identity,
-            fingerprint=fingerprints[row.row_id],
-            decode=params.decode,
-            flow=params.flow,
-            store=found_anywhere(params.store),
-            threads=threads,
-        )
-        # the longest first: none is left to run alone at the end
-        for row in sorted(rows, key=lambda row: -row.n_frames)
-    ]
+def _compute(
+    plan: Plan,
+    jobs: Callable[[int | None], Iterable[RowJob]],
+    params: DataParams,
+    say: Callable[[str], None],
+    tally: _Tally,
+) -> None:
+    """Compute the plan's rows into ``tally``; ``jobs`` makes them, given the threads each may use."""
+    # Dask takes a second to load: builds with nothing to do, and the rows' own processes, go without
+    from pipeline.build.apart import close_processes, compute_row_apart
+    from pipeline.build.schedulers import HERE, connected, threads_per_worker, worker_count
+    from pipeline.build.workers import run_jobs
+
+    rows = len(plan.compute)
+    task = compute_row_apart if has_own_process(params.build) else compute_row
+    threads = threads_per_worker(params.build, params.flow, rows)
+    workers = worker_count(params.build, params.flow, rows)
+    with (
+        tqdm(total=rows, desc="flows", unit="video", disable=None) as bar,
+        connected(params.build, workers, say) as client,
+    ):
+        try:
+            for job, result in run_jobs(client, task, jobs(threads)):
+                tally.add(job, result)
+                bar.update()
+                bar.set_postfix(failed=len(tally.failures))
+        finally:
+            if params.build.scheduler in HERE:
+                close_processes()  # elsewhere they end by themselves a while later
 
 
-def _compute(jobs: list[RowJob], params: BuildParams) -> tuple[list[RowDone], list[Failure]]:
-    """Compute all jobs; failures come sorted by row."""
-    done: list[RowDone] = []
-    failures: list[Failure] = []
-    if not jobs:
-        return done, failures
-    with tqdm(total=len(jobs), desc="flows", unit="video", disable=None) as bar:
-        for job, result in run_jobs(compute_row, jobs, params):
-            if isinstance(result, RowDone):
-                done.append(result)
-            elif isinstance(result, Failure):
-                failures.append(result)
-            else:
-                failures.append(Failure(job.row.row_id, job.row.path, str(result), type(result).__name__))
-            bar.update()
-            bar.set_postfix(failed=len(failures))
-    return done, sorted(failures, key=lambda failure: failure.row_id)
+def _failures_file(params: BuildParams, part: Part | None) -> Path:
+    file = Path(params.failures)
+    if part is None:
+        return file
+    number, of = part
+    return file.with_name(f"{file.stem}-{number}-of-{of}{file.suffix}")
 
 
 def _judge(failures: list[Failure], rows: int, params: BuildParams) -> None:

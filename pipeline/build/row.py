@@ -14,15 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.atomic import sha256_of
+from pipeline.build.retries import with_retries
 from pipeline.catalog import Row
 from pipeline.decode import open_video
-from pipeline.errors import UserError, VideoError
+from pipeline.errors import StorageError, StoreError, UserError, VideoError
 from pipeline.flow import FlowEstimator, make_estimator
 from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import MIN_FRAMES, Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
 from pipeline.probe import VideoInfo
-from pipeline.store import SCHEMA, RowAttributes, fingerprint_of, open_store
+from pipeline.store import SCHEMA, FlowStore, RowAttributes, fingerprint_of, open_store
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class RowJob:
         fingerprint: what the finished row will carry.
         decode, flow, store: the parameters' sections; store's paths mean the same on the worker.
         threads: for OpenCV and PyTorch inside the worker; None leaves them as they are.
+        retries: after trouble that may pass.
+        timeout_s: the row may take, None: as long as it likes; kept by the row's process, if it has one.
+        memory_mb: it may take, 0: as much as it likes, None: half of the worker's machine; likewise.
     """
 
     row: Row
@@ -44,6 +48,9 @@ class RowJob:
     flow: FlowParams
     store: StoreParams
     threads: int | None
+    retries: int = 0
+    timeout_s: float | None = None
+    memory_mb: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,17 @@ class RowDone:
     Attributes:
         row_id: the row.
         frames: of the row.
-        seconds: from opening the file to the finished row.
+        saturated_velocity, saturated_inflection: values cut to the coding's limits.
+        seconds: from opening the file to the finished row; 0 if another builder had made it meanwhile.
         flow_s: of these, how long the flow estimator worked; the rest of the time it waited.
     """
 
     row_id: str
     frames: int
-    seconds: float
-    flow_s: float
+    saturated_velocity: int
+    saturated_inflection: int
+    seconds: float = 0.0
+    flow_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,16 +109,19 @@ def row_fingerprint(
 def compute_row(job: RowJob) -> RowDone | Failure:
     """Make a row, or say why it cannot be made: one bad video must not stop the others."""
     try:
-        return _compute(job)
-    except UserError as error:
-        return Failure(job.row.row_id, job.row.path, error.message, type(error).__name__)
+        return with_retries(lambda: _compute(job), job.retries)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with the row and counted
-        return Failure(job.row.row_id, job.row.path, f"{type(error).__name__}: {error}", type(error).__name__)
+        reason = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        notes = getattr(error, "__notes__", ())
+        return Failure(job.row.row_id, job.row.path, "; ".join([reason, *notes]), type(error).__name__)
 
 
 def _compute(job: RowJob) -> RowDone:
     began = time.perf_counter()
-    row = job.row
+    row, store = job.row, open_store(job.store)
+    there = _already_there(store, job)
+    if there is not None:
+        return there
     if sha256_of(row.path) != row.sha256:
         raise UserError(
             f"{row.path}: the file changed since the catalog was made; run the catalog stage again"
@@ -119,13 +132,31 @@ def _compute(job: RowJob) -> RowDone:
     coding = Coding.of(job.store.coding, job.store.scale)
     kinematics = Frames2Kinematics(estimator, job.flow.size, job.store.size, coding)
     attributes = _attributes(job, video.info, coding)
+    velocity = inflection = 0
     with (
-        open_store(job.store).writer(row.row_id, attributes, video.info.times_s, job.store) as writer,
+        store.writer(row.row_id, attributes, video.info.times_s, job.store) as writer,
         kinematics.overlapped(video) as chunks,
     ):
         for chunk in chunks:
             writer.append(chunk)
-    return RowDone(row.row_id, row.n_frames, time.perf_counter() - began, estimator.busy_s)
+            velocity += chunk.saturated_velocity
+            inflection += chunk.saturated_inflection
+    seconds = time.perf_counter() - began
+    return RowDone(row.row_id, row.n_frames, velocity, inflection, seconds, estimator.busy_s)
+
+
+def _already_there(store: FlowStore, job: RowJob) -> RowDone | None:
+    """The row, if another builder has made it since this build was planned."""
+    try:
+        found = store.attributes(job.row.row_id)
+    except StorageError:
+        raise
+    except StoreError:  # no such row, or a damaged one
+        return None
+    wanted = (job.fingerprint, job.row.hits, job.row.annotated_until)
+    if (found.fingerprint, found.hits, found.annotated_until) != wanted:
+        return None
+    return RowDone(job.row.row_id, found.n_frames, found.saturated_velocity, found.saturated_inflection)
 
 
 class _Clocked:

@@ -4,98 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
-from fractions import Fraction
 
-import av
-import cloudpickle
 import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from pipeline.atomic import sha256_of
 from pipeline.build import Failure, build
-from pipeline.build.row import RowJob, compute_row, row_fingerprint
-from pipeline.build.workers import run_jobs
-from pipeline.catalog import Catalog, Row, write_catalog
+from pipeline.build.row import RowDone, RowJob, compute_row, row_fingerprint
+from pipeline.catalog import Catalog, write_catalog
 from pipeline.decode import open_video, read_all
 from pipeline.errors import UserError, WeightsError
 from pipeline.flow import flow_identity, make_estimator, resample_flow, resize_frames
 from pipeline.kinematics import decode, hold_edges, inflection
-from pipeline.params import BuildParams, DataParams
-from pipeline.store import FlowStore
-
-HEIGHT, WIDTH = 48, 64
-
-
-def write_video(path, n=14, seed=0):
-    """A smooth random picture that moves to and fro: n frames at 25 per second, 64x48, H.264."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (14, 18, 3)).astype(np.uint8)
-    picture = np.kron(coarse, np.ones((6, 6, 1), np.uint8))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for t in range(n):
-            x = 2 * abs(6 - t % 12)
-            frame = np.ascontiguousarray(picture[4 : 4 + HEIGHT, x : x + WIDTH])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-def row_of(path, row_id=None, hits=(5,), n=14):
-    return Row(
-        row_id=row_id or path.stem,
-        source="csv",
-        video_id=path.stem,
-        group=path.stem,
-        path=str(path),
-        split="train",
-        class_name="ball",
-        hits=hits,
-        hit_positions_px=None,
-        annotated_until=n,
-        fps=Fraction(25),
-        n_frames=n,
-        sha256=sha256_of(path),
-    )
-
-
-@pytest.fixture
-def videos(tmp_path):
-    return [write_video(tmp_path / f"v{i}.mp4", seed=i) for i in range(3)]
-
-
-@pytest.fixture
-def catalog(videos):
-    return Catalog(tuple(row_of(path) for path in videos))
-
-
-@pytest.fixture
-def params(tmp_path):
-    return make_params(tmp_path)
-
-
-def make_params(folder, **changes):
-    """Small sizes and threads; ``changes`` are sections' entries as ``section__key``."""
-    document = {
-        "flow": {"size": [48, 64]},
-        "store": {"size": [24, 32], "chunk_frames": 4, "path": str(folder / "flows.zarr")},
-        "build": {"scheduler": "threads", "workers": 2, "failures": str(folder / "failures.json")},
-        "decode": {"chunk_frames": 5},
-    }
-    for key, value in changes.items():
-        section, name = key.split("__")
-        document.setdefault(section, {})[name] = value
-    return DataParams.model_validate(document)
-
-
-def counts(summary):
-    return summary.computed, summary.kept, summary.relabelled, summary.removed, summary.failed
+from pipeline.store import FlowStore, create_store
 
 
 def made_at(params):
@@ -112,9 +36,9 @@ def failures_of(params):
         return json.load(handle)
 
 
-def test_rows_hold_what_a_straight_computation_gives(catalog, params):
+def test_rows_hold_what_a_straight_computation_gives(builds, catalog, params):
     summary = build(catalog, params)
-    assert counts(summary) == (3, 0, 0, 0, 0)
+    assert builds.counts(summary) == (3, 0, 0, 0, 0)
     assert summary.frames == 42
     assert (summary.saturated_velocity, summary.saturated_inflection) == (0, 0)
     assert failures_of(params) == []
@@ -140,47 +64,47 @@ def test_rows_hold_what_a_straight_computation_gives(catalog, params):
     assert attributes.estimator["model"] == "dis"
 
 
-def test_only_what_changed_is_done(videos, catalog, params, tmp_path):
+def test_only_what_changed_is_done(builds, videos, catalog, params, tmp_path):
     build(catalog, params)
     first = made_at(params)
-    assert counts(build(catalog, params)) == (0, 3, 0, 0, 0)
+    assert builds.counts(build(catalog, params)) == (0, 3, 0, 0, 0)
 
-    added = row_of(write_video(tmp_path / "v9.mp4", seed=9))
+    added = builds.row_of(builds.write_video(tmp_path / "v9.mp4", seed=9))
     more = Catalog((*catalog.rows, added))
-    assert counts(build(more, params)) == (1, 3, 0, 0, 0)
+    assert builds.counts(build(more, params)) == (1, 3, 0, 0, 0)
     assert {row_id: made_at(params)[row_id] for row_id in first} == first
 
     relabelled = dataclasses.replace(added, hits=(1, 8), annotated_until=12)
     before = made_at(params)
-    assert counts(build(Catalog((*catalog.rows, relabelled)), params)) == (0, 3, 1, 0, 0)
+    assert builds.counts(build(Catalog((*catalog.rows, relabelled)), params)) == (0, 3, 1, 0, 0)
     assert made_at(params) == before
     assert FlowStore(params.store.path).attributes("v9").hits == (1, 8)
     assert FlowStore(params.store.path).attributes("v9").annotated_until == 12
 
-    assert counts(build(catalog, params)) == (0, 3, 0, 1, 0)
+    assert builds.counts(build(catalog, params)) == (0, 3, 0, 1, 0)
     assert FlowStore(params.store.path).row_ids() == ["v0", "v1", "v2"]
 
     moved = videos[0].rename(tmp_path / "elsewhere.mp4")
     rows = (dataclasses.replace(catalog.rows[0], path=str(moved)), *catalog.rows[1:])
-    assert counts(build(Catalog(rows), params)) == (0, 3, 0, 0, 0)
+    assert builds.counts(build(Catalog(rows), params)) == (0, 3, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
     "change",
     [{"store__scale": 128}, {"store__coding": "float16"}, {"store__codec": "none"}, {"flow__size": [96, 96]}],
 )
-def test_stale_rows_are_rebuilt(catalog, params, tmp_path, change):
+def test_stale_rows_are_rebuilt(builds, catalog, params, tmp_path, change):
     small = Catalog(catalog.rows[:1])
     build(small, params)
-    changed = make_params(tmp_path, **change)
-    assert counts(build(small, changed)) == (1, 0, 0, 0, 0)
+    changed = builds.make_params(tmp_path, **change)
+    assert builds.counts(build(small, changed)) == (1, 0, 0, 0, 0)
     store = FlowStore(changed.store.path)
     assert store.validate(deep=True) == []
     assert store.coding.scale == {"store__scale": 128, "store__coding": 1}.get(next(iter(change)), 64)
     assert sorted(path.name for path in store.path.iterdir()) == ["v0", "zarr.json"]
 
 
-def test_what_changes_the_fingerprint(catalog, params, tmp_path):
+def test_what_changes_the_fingerprint(builds, catalog, params, tmp_path):
     row = catalog.rows[0]
 
     def fingerprint(changed=params, of=row, identity=None):
@@ -191,34 +115,43 @@ def test_what_changes_the_fingerprint(catalog, params, tmp_path):
     identity = flow_identity(params.flow)
     for same in (
         fingerprint(of=dataclasses.replace(row, hits=(), annotated_until=3, path="x", split="eval")),
-        fingerprint(make_params(tmp_path, build__workers=7, decode__chunk_frames=64, flow__batch=3)),
+        fingerprint(builds.make_params(tmp_path, build__workers=7, decode__chunk_frames=64, flow__batch=3)),
         fingerprint(identity={**identity, "checkpoint": "renamed.ckpt"}),
     ):
         assert same == reference
     for other in (
         fingerprint(of=dataclasses.replace(row, sha256="1" * 64)),
         fingerprint(of=dataclasses.replace(row, n_frames=13)),
-        fingerprint(make_params(tmp_path, store__scale=65)),
-        fingerprint(make_params(tmp_path, store__size=[24, 24])),
-        fingerprint(make_params(tmp_path, store__chunk_frames=8)),
-        fingerprint(make_params(tmp_path, decode__reader="pyav")),
+        fingerprint(builds.make_params(tmp_path, store__scale=65)),
+        fingerprint(builds.make_params(tmp_path, store__size=[24, 24])),
+        fingerprint(builds.make_params(tmp_path, store__chunk_frames=8)),
+        fingerprint(builds.make_params(tmp_path, decode__reader="pyav")),
         fingerprint(identity={**identity, "weights_sha256": "2" * 64}),
     ):
         assert other != reference
-    float16 = make_params(tmp_path, store__coding="float16")
-    assert fingerprint(float16) == fingerprint(make_params(tmp_path, store__coding="float16", store__scale=9))
+    float16 = builds.make_params(tmp_path, store__coding="float16")
+    assert fingerprint(float16) == fingerprint(
+        builds.make_params(tmp_path, store__coding="float16", store__scale=9)
+    )
 
 
-def test_one_bad_video_does_not_stop_the_others(videos, tmp_path, params):
+def test_one_bad_video_does_not_stop_the_others(builds, videos, tmp_path, params):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"this is no video" * 99)
     gone = tmp_path / "gone.mp4"
     gone.write_bytes(videos[1].read_bytes())
-    short = write_video(tmp_path / "short.mp4", n=2)
-    changed = row_of(videos[2])
+    short = builds.write_video(tmp_path / "short.mp4", n=2)
+    changed = builds.row_of(videos[2])
     videos[2].write_bytes(videos[1].read_bytes())
     catalog = Catalog(
-        (row_of(videos[0]), row_of(bad), row_of(gone), row_of(short, n=2), changed, row_of(videos[1], n=15))
+        (
+            builds.row_of(videos[0]),
+            builds.row_of(bad),
+            builds.row_of(gone),
+            builds.row_of(short, n=2),
+            changed,
+            builds.row_of(videos[1], n=15),
+        )
     )
     gone.unlink()
     with pytest.raises(UserError, match=r"5 of 6 rows failed, build\.allow_failures is 0") as caught:
@@ -235,42 +168,45 @@ def test_one_bad_video_does_not_stop_the_others(videos, tmp_path, params):
     assert FlowStore(params.store.path).row_ids() == ["v0"]
 
     for allowed in (5, "any"):
-        summary = build(catalog, make_params(tmp_path, build__allow_failures=allowed))
-        assert counts(summary) == (0, 1, 0, 0, 5)
+        summary = build(catalog, builds.make_params(tmp_path, build__allow_failures=allowed))
+        assert builds.counts(summary) == (0, 1, 0, 0, 5)
     with pytest.raises(UserError, match="allow_failures is 4"):
-        build(catalog, make_params(tmp_path, build__allow_failures=4))
+        build(catalog, builds.make_params(tmp_path, build__allow_failures=4))
 
 
-def test_a_long_list_of_failures_is_cut(tmp_path, params):
+def test_a_long_list_of_failures_is_cut(builds, tmp_path, params):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video")
     with pytest.raises(UserError, match=r"12 of 12 rows failed(.|\n)*and 2 more"):
-        build(Catalog(tuple(row_of(bad, f"row{i:02}") for i in range(12))), params)
+        build(Catalog(tuple(builds.row_of(bad, f"row{i:02}") for i in range(12))), params)
     assert len(failures_of(params)) == 12
 
 
-def test_wrong_estimator_is_one_error_and_costs_no_row(catalog, params, tmp_path):
+def test_wrong_estimator_is_one_error_and_costs_no_row(builds, catalog, params, tmp_path):
     build(catalog, params)
     weights = tmp_path / "w.pth"
     weights.write_bytes(b"nothing")
     with pytest.raises(WeightsError):
-        build(catalog, make_params(tmp_path, flow__model="raft_small", flow__checkpoint=str(weights)))
+        build(catalog, builds.make_params(tmp_path, flow__model="raft_small", flow__checkpoint=str(weights)))
     with pytest.raises(UserError, match=r"flow\.size"):
-        build(catalog, make_params(tmp_path, flow__size=[4, 4]))
-    assert counts(build(catalog, params)) == (0, 3, 0, 0, 0)
+        build(catalog, builds.make_params(tmp_path, flow__size=[4, 4]))
+    assert builds.counts(build(catalog, params)) == (0, 3, 0, 0, 0)
 
 
 def test_a_worker_with_other_weights_refuses(catalog, params):
     identity = {**flow_identity(params.flow), "library": "opencv 0"}
     job = RowJob(catalog.rows[0], identity, "f", params.decode, params.flow, params.store, None)
+    create_store(params.store.path)
     result = compute_row(job)
     assert isinstance(result, Failure)
     assert "not the one asked for" in result.reason
 
 
-def test_processes_through_the_stage(catalog, tmp_path):
+def test_processes_through_the_stage(builds, catalog, tmp_path):
     pytest.importorskip("ta2net.params")
-    params = make_params(tmp_path, build__scheduler="local", source__catalog=str(tmp_path / "catalog.jsonl"))
+    params = builds.make_params(
+        tmp_path, build__scheduler="local", source__catalog=str(tmp_path / "catalog.jsonl")
+    )
     write_catalog(catalog, params.source.catalog)
     (tmp_path / "params.yaml").write_text(json.dumps(params.model_dump(mode="json", exclude_defaults=True)))
     command = [sys.executable, "-m", "stages.flows", "--params", str(tmp_path / "params.yaml")]
@@ -282,7 +218,7 @@ def test_processes_through_the_stage(catalog, tmp_path):
     assert FlowStore(params.store.path).validate(deep=True) == []
 
     # what processes made is what threads make
-    threads = make_params(tmp_path / "again", build__failures=str(tmp_path / "f.json"))
+    threads = builds.make_params(tmp_path / "again", build__failures=str(tmp_path / "f.json"))
     build(catalog, threads)
     for row in catalog:
         one, other = (FlowStore(p.store.path).read(row.row_id, 0, 14) for p in (params, threads))
@@ -290,44 +226,47 @@ def test_processes_through_the_stage(catalog, tmp_path):
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
     (tmp_path / "v1.mp4").write_bytes(b"changed")
-    write_catalog(Catalog((*catalog.rows[1:], row_of(tmp_path / "v1.mp4", "bad"))), params.source.catalog)
+    write_catalog(
+        Catalog((*catalog.rows[1:], builds.row_of(tmp_path / "v1.mp4", "bad"))), params.source.catalog
+    )
     failed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert failed.returncode == 2
     assert "1 of 3 rows failed" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
-def test_a_running_scheduler(catalog, tmp_path):
+def test_what_another_builder_made_meanwhile_is_taken(catalog, params):
+    """A row that is right when its turn comes is neither computed again nor taken away."""
+    build(catalog, params)
+    before = made_at(params)
+    fingerprint = FlowStore(params.store.path).fingerprint("v0")
+    identity = flow_identity(params.flow)
+    rest = (identity, fingerprint, params.decode, params.flow, params.store, None)
+    found = compute_row(RowJob(catalog.rows[0], *rest))
+    assert isinstance(found, RowDone)
+    assert (found.frames, found.seconds) == (14, 0.0)
+    assert made_at(params) == before
+    # with other labels it is another row
+    relabelled = dataclasses.replace(catalog.rows[0], hits=(2,))
+    made = compute_row(RowJob(relabelled, *rest))
+    assert isinstance(made, RowDone)
+    assert made.seconds >= made.flow_s > 0
+    assert FlowStore(params.store.path).attributes("v0").hits == (2,)
+
+
+def test_a_running_scheduler(builds, catalog, tmp_path):
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=None
     ) as cluster:
-        params = make_params(tmp_path, build__scheduler=cluster.scheduler_address)
-        assert counts(build(catalog, params)) == (3, 0, 0, 0, 0)
+        params = builds.make_params(tmp_path, build__scheduler=cluster.scheduler_address)
+        assert builds.counts(build(catalog, params)) == (3, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("address", ["locall", "tcp://127.0.0.1:9"])
-def test_no_such_scheduler(catalog, tmp_path, monkeypatch, address):
-    monkeypatch.setattr("pipeline.build.workers.CONNECT_TIMEOUT_S", 1)
+def test_no_such_scheduler(builds, catalog, tmp_path, monkeypatch, address):
+    monkeypatch.setattr("pipeline.build.schedulers.CONNECT_TIMEOUT_S", 1)
     with pytest.raises(UserError, match=r"build\.scheduler"):
-        build(catalog, make_params(tmp_path, build__scheduler=address))
-
-
-def die_or_double(job):
-    if job < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 2 * job
-
-
-def test_a_job_that_kills_its_worker_is_that_jobs_error():
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        results = dict(run_jobs(die_or_double, [1, -1, 2, 3, 4], BuildParams(scheduler="local", workers=2)))
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    error = results.pop(-1)
-    assert isinstance(error, ChildProcessError)
-    assert "worker process died" in str(error)
-    assert results == {1: 2, 2: 4, 3: 6, 4: 8}
+        build(catalog, builds.make_params(tmp_path, build__scheduler=address))
 
 
 KILLED = """
@@ -350,8 +289,8 @@ builder.build(read_catalog({catalog!r}), DataParams.model_validate_json({params!
 """
 
 
-def test_a_killed_build_is_finished_by_the_next(catalog, tmp_path):
-    params = make_params(tmp_path, build__workers=1)
+def test_a_killed_build_is_finished_by_the_next(builds, catalog, tmp_path):
+    params = builds.make_params(tmp_path, build__workers=1)
     write_catalog(catalog, tmp_path / "catalog.jsonl")
     code = KILLED.format(catalog=str(tmp_path / "catalog.jsonl"), params=params.model_dump_json())
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
@@ -361,19 +300,19 @@ def test_a_killed_build_is_finished_by_the_next(catalog, tmp_path):
     assert store.validate(deep=True) == []
     assert len([path for path in store.path.iterdir() if path.name.startswith(".")]) == 1
     before = made_at(params)
-    assert counts(build(catalog, params)) == (2, 1, 0, 0, 0)
+    assert builds.counts(build(catalog, params)) == (2, 1, 0, 0, 0)
     assert before.items() <= made_at(params).items()
     assert sorted(path.name for path in store.path.iterdir()) == ["v0", "v1", "v2", "zarr.json"]
 
 
-def test_two_builders_do_not_harm_each_other(catalog, tmp_path):
+def test_two_builders_do_not_harm_each_other(builds, catalog, tmp_path):
     write_catalog(catalog, tmp_path / "catalog.jsonl")
     code = (
         "import sys; from pipeline.build import build; from pipeline.catalog import read_catalog; "
         "from pipeline.params import DataParams; "
         "build(read_catalog(sys.argv[1]), DataParams.model_validate_json(sys.argv[2]))"
     )
-    params = make_params(tmp_path)
+    params = builds.make_params(tmp_path)
     command = [sys.executable, "-c", code, str(tmp_path / "catalog.jsonl"), params.model_dump_json()]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
     for builder in both:
@@ -385,8 +324,8 @@ def test_two_builders_do_not_harm_each_other(catalog, tmp_path):
     assert sorted(path.name for path in store.path.iterdir()) == ["v0", "v1", "v2", "zarr.json"]
 
 
-def test_saturation_is_counted(catalog, tmp_path):
-    params = make_params(tmp_path, store__scale=32767)
+def test_saturation_is_counted(builds, catalog, tmp_path):
+    params = builds.make_params(tmp_path, store__scale=32767)
     summary = build(Catalog(catalog.rows[:1]), params)
     window = FlowStore(params.store.path).read("v0", 0, 14)
     at_limit = (
@@ -403,8 +342,8 @@ def test_saturation_is_counted(catalog, tmp_path):
     assert "too large for store.coding" in str(summary)
 
 
-def test_nothing_to_do_starts_nothing(catalog, params, monkeypatch):
+def test_nothing_to_do_starts_nothing(builds, catalog, params, monkeypatch):
     build(catalog, params)
-    for name in ("run_jobs", "make_estimator"):
-        monkeypatch.setattr(f"pipeline.build.builder.{name}", None)
-    assert counts(build(catalog, params)) == (0, 3, 0, 0, 0)
+    monkeypatch.setattr("pipeline.build.schedulers.connected", None)
+    monkeypatch.setattr("pipeline.build.builder.make_estimator", None)
+    assert builds.counts(build(catalog, params)) == (0, 3, 0, 0, 0)
