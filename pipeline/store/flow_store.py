@@ -26,6 +26,9 @@ from pipeline.store.schema import ARRAYS, ROOT_KEY, SCHEMA, RowAttributes, Windo
 from pipeline.store.validation import examine
 from pipeline.store.writer import RowWriter
 
+MAX_OPENED = 20_000
+"""Rows whose layout is kept in memory, some 3 kB each."""
+
 MAX_REPLACED = 5
 """How often in a row a reader puts up with a row being replaced while it reads."""
 
@@ -274,6 +277,8 @@ class FlowStore:
         except DAMAGED as error:
             raise StoreError(f"{self._damaged(row_id)}: {error}") from error
         with self._lock:
+            if len(self._opened) >= MAX_OPENED:
+                self._opened.clear()
             self._opened[row_id] = opened
         return opened
 

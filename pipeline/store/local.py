@@ -70,7 +70,10 @@ class LocalPlace:
 
     def edit(self, row_id: str, change: Callable[[bytes], bytes]) -> None:
         """Within the row's folder as it is now, wherever it may be moved meanwhile: write beside, rename."""
-        folder = os.open(self.path / row_id, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder = os.open(self.path / row_id, os.O_RDONLY | os.O_DIRECTORY)
+        except NotADirectoryError as error:
+            raise FileNotFoundError(row_id) from error
         temporary = f".{DOCUMENT}.{owner_tag('.')}.tmp"
 
         def opener(name: str, flags: int) -> int:
@@ -91,7 +94,10 @@ class LocalPlace:
 
     def version(self, row_id: str) -> tuple[int, int, int]:
         """Of the file that a replaced row, or one with new labels, has anew."""
-        found = os.stat(f"{self.path}/{row_id}/{DOCUMENT}")  # noqa: PTH116 - asked for twice per clip
+        try:
+            found = os.stat(f"{self.path}/{row_id}/{DOCUMENT}")  # noqa: PTH116 - asked for twice per clip
+        except NotADirectoryError as error:
+            raise FileNotFoundError(row_id) from error
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def sizes(self, prefix: str) -> dict[str, int]:

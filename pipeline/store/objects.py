@@ -93,7 +93,7 @@ class ObjectPlace:
 
     def write(self, key: str, content: bytes) -> None:
         """One PUT."""
-        with self.told(f"write {key}"):
+        with self.told(f"write {key}", absence_passes=False):
             self._fs.pipe_file(f"{self._root}/{key}", content)
 
     def edit(self, row_id: str, change: Callable[[bytes], bytes]) -> None:
@@ -220,13 +220,21 @@ class ObjectPlace:
                 return
 
     @contextmanager
-    def told(self, doing: str) -> Iterator[None]:
-        """Report what goes wrong as StorageError; FileNotFoundError passes."""
+    def told(self, doing: str, *, absence_passes: bool = True) -> Iterator[None]:
+        """Report what goes wrong as StorageError.
+
+        Args:
+            doing: what is being done, for the message.
+            absence_passes: FileNotFoundError passes; where something is written it means that the bucket is
+                missing, and is an error like others.
+        """
         try:
             yield
-        except (FileNotFoundError, StoreError):
+        except StoreError:
             raise
         except Exception as error:
+            if absence_passes and isinstance(error, FileNotFoundError):
+                raise
             raise StorageError(
                 f"{self.shown}: cannot {doing.strip()} ({type(error).__name__}: {error}); "
                 "look at the address, the network, and the credentials in the environment"
@@ -266,7 +274,7 @@ class _ToldStore(WrapperStore[Store]):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write one object."""
-        with self._place.told(f"write {key}"):
+        with self._place.told(f"write {key}", absence_passes=False):
             await super().set(key, value)
 
     async def get(

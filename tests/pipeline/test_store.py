@@ -126,6 +126,18 @@ def test_frames_that_do_not_exist_are_refused(store):
         store.read("b", 0, 1)
 
 
+def test_a_file_is_no_row(store):
+    (store.path / "a").write_text("no folder")
+    for call in (
+        store.attributes,
+        lambda name: store.read(name, 0, 1),
+        lambda name: store.update_labels(name, (), 1),
+    ):
+        with pytest.raises(StoreError, match="no row a"):
+            call("a")
+    assert store.row_ids() == []
+
+
 @pytest.mark.parametrize("row_id", ["..", ".hidden", "a/b", "", "a\n", "/etc", "a\\b"])
 def test_unsafe_row_ids_are_refused(store, row_id):
     for call in (store.attributes, store.remove, lambda name: store.read(name, 0, 1)):

@@ -308,6 +308,12 @@ def test_a_missing_package_is_named(monkeypatch):
         place_at("gopher://hole/flows")
 
 
+@pytest.mark.usefixtures("s3_server")
+def test_a_missing_bucket_is_said():
+    with pytest.raises(StorageError, match=r"cannot write.*bucket does not exist"):
+        create_store(place_at("s3://no-such-bucket-here/flows"))
+
+
 def test_storage_that_does_not_answer_is_an_error_of_its_own(monkeypatch):
     pytest.importorskip("s3fs")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
