@@ -164,7 +164,7 @@ def slurm_cluster(params: BuildParams) -> Any:
             worker_extra_args=["--memory-limit", "0"],
             scheduler_options={"dashboard_address": "127.0.0.1:0"},
         )
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:  # a network interface that is not there, a size that is none
         raise UserError(f"build.slurm: {error}") from error
 
 
