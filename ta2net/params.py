@@ -118,6 +118,8 @@ class ClipsParams(Section):
     cache_bytes: Count = 2_000_000_000
     """Decoded rows are kept in memory up to so many bytes."""
     loader_threads: Positive = 1
+    gpu_cache_bytes: Count = 16_000_000_000
+    """On a GPU all rows are kept there if they fit in this and in half of what is free."""
 
 
 class OptimParams(Section):

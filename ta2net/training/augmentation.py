@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colours
 
@@ -16,14 +15,16 @@ LARGEST_FACTOR, LARGEST_HUE_TURNS = 0.4, 0.1
 """Colour jitter of strength 1: factors in 1 +- 0.4, hue turned by up to 0.1 of the colour circle."""
 
 
-def mirrored(field: NDArray[np.generic]) -> NDArray[np.generic]:
+def mirrored(field: Tensor) -> Tensor:
     """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
-    return field[..., ::-1] * np.array([-1, 1], field.dtype)[:, None, None]
+    turned = field.flip(-1)
+    turned[..., 0, :, :].neg_()
+    return turned
 
 
-def swapped(field: NDArray[np.generic]) -> NDArray[np.generic]:
+def swapped(field: Tensor) -> Tensor:
     """A field (n, direction, 2, H, W) of a clip played backwards: forward and backward change places."""
-    return field[::-1, ::-1]
+    return field.flip((0, 1))
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,19 @@ class ColourJitter:
         brightness, contrast, saturation = (1 + LARGEST_FACTOR * change[:3]).tolist()
         return cls(brightness, contrast, saturation, hue_turns=LARGEST_HUE_TURNS * float(change[3]))
 
-    def __call__(self, frames: NDArray[np.generic]) -> NDArray[np.generic]:
+    def __call__(self, frames: Tensor) -> Tensor:
         """uint8 RGB (T, 3, H, W), changed.
 
         The frames go through as one tall picture: contrast stretches about the mean of what it is given, and
         a mean of each frame's own would make a still background flicker when something bright moves in.
         """
         length, channels, height, width = frames.shape
-        tall = torch.from_numpy(np.ascontiguousarray(frames.swapaxes(0, 1)))
-        picture = tall.view(channels, length * height, width)
+        picture = frames.transpose(0, 1).reshape(channels, length * height, width)
         picture = colours.adjust_brightness(picture, self.brightness)
         picture = colours.adjust_contrast(picture, self.contrast)
         picture = colours.adjust_saturation(picture, self.saturation)
         picture = colours.adjust_hue(picture, self.hue_turns)
-        changed: NDArray[np.generic] = picture.view(channels, length, height, width).numpy().swapaxes(0, 1)
-        return changed
+        return picture.view(channels, length, height, width).transpose(0, 1)
 
 
 @dataclass(frozen=True)

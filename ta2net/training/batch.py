@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -37,10 +34,3 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
         return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
-
-
-def collated(clips: Sequence[dict[str, NDArray[np.generic]]]) -> Batch:
-    """Clips of one length, each with every field of ``Batch`` but for its first axis, as one batch."""
-    return Batch(
-        **{f.name: torch.from_numpy(np.stack([clip[f.name] for clip in clips])) for f in fields(Batch)}
-    )

@@ -25,10 +25,11 @@ from ta2net.params import Params
 from ta2net.training import checkpoint as files
 from ta2net.training.average import MovingAverage
 from ta2net.training.batch import Batch
-from ta2net.training.clips import ClipLoader, ClipPlan
+from ta2net.training.clips import ClipLoader
 from ta2net.training.live import LiveLog
 from ta2net.training.losses import Losses
 from ta2net.training.optimizer import learning_rate, make_optimizer
+from ta2net.training.plan import ClipPlan
 from ta2net.training.processes import ShareLoader, leave, make_fabric, places_of
 from ta2net.training.progress import Progress, TimedBatches, as_csv
 from ta2net.training.provenance import provenance
@@ -95,8 +96,8 @@ class Trainer:
         fabric, params = self.fabric, self.params
         places = places_of(fabric.global_rank, fabric.world_size, params.optim.accumulate, params.clips.batch)
         if len(places) == params.clips.batch:
-            return ClipLoader(self.plan.rows, self.store, params)
-        return ShareLoader(self.plan.rows, self.store, params, places)
+            return ClipLoader(self.plan.rows, self.store, params, fabric.device)
+        return ShareLoader(self.plan.rows, self.store, params, places, fabric.device)
 
     def _fresh_state(self) -> State:
         """The network, the same in every process, and what belongs to it."""

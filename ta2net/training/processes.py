@@ -29,11 +29,8 @@ from pipeline.store import FlowStore
 from ta2net.model.ta2net import Output
 from ta2net.params import Params, TrainParams
 from ta2net.training.augmentation import Mixup
-from ta2net.training.batch import Batch, collated
-from ta2net.training.clips import ClipLoader
-
-PICTURES = ("frames", "velocity", "inflection")
-"""Fields of a batch that only the network reads; the objective needs the others."""
+from ta2net.training.batch import Batch
+from ta2net.training.clips import CPU, PICTURES, ClipLoader
 
 LONGEST_WAIT = timedelta(hours=1)
 """The others wait for the first process while it validates."""
@@ -139,9 +136,14 @@ class ShareLoader(ClipLoader):
     """Makes one process's share of every batch."""
 
     def __init__(
-        self, rows: tuple[Row, ...], store: FlowStore, params: Params, places: Sequence[int]
+        self,
+        rows: tuple[Row, ...],
+        store: FlowStore,
+        params: Params,
+        places: Sequence[int],
+        device: torch.device = CPU,
     ) -> None:
-        super().__init__(rows, store, params)
+        super().__init__(rows, store, params, device)
         self.places = tuple(places)
 
     def batch(self, step: int) -> Batch:
@@ -150,11 +152,10 @@ class ShareLoader(ClipLoader):
         partners = [] if mixup is None else sorted({mixup.partner[p] for p in self.places} - {*self.places})
         places = (*self.places, *partners)
         plan, jitters = self.plan.clips(step), self.plan.jitters(step)
-        clips = [self._load(plan[place]) for place in places]
-        if jitters is not None:
-            for clip, place in zip(clips, places, strict=True):
-                clip["frames"] = jitters[place](clip["frames"])
-        batch = collated(clips)
+        batch = self._made(
+            [plan[place] for place in places],
+            None if jitters is None else [jitters[place] for place in places],
+        )
         if mixup is not None:
             batch = _mixup_among(mixup, places, len(self.places))(batch)
         return Batch(**{f.name: getattr(batch, f.name)[: len(self.places)] for f in fields(batch)})

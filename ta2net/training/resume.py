@@ -21,8 +21,8 @@ from ta2net.model.ta2net import TA2Net
 from ta2net.params import Params
 from ta2net.training import checkpoint as files
 from ta2net.training.average import MovingAverage
-from ta2net.training.clips import ClipPlan
 from ta2net.training.optimizer import learning_rate
+from ta2net.training.plan import ClipPlan
 from ta2net.training.processes import stacked
 from ta2net.training.progress import Progress
 
@@ -144,7 +144,7 @@ def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str
     }
     for place in ("dir", "device", "keep", "checkpoint_every", "threads"):
         del relevant["train"][place]
-    for speed in ("cache_bytes", "loader_threads"):
+    for speed in ("cache_bytes", "gpu_cache_bytes", "loader_threads"):
         del relevant["clips"][speed]
     if params.model.pictures:
         # a run of a version that could not do without them is the same run

@@ -20,9 +20,12 @@ from pipeline.store import FlowStore
 from ta2net.cli import main
 from ta2net.evaluate import evaluate
 from ta2net.training import checkpoint as files
-from ta2net.training.clips import ClipLoader, ClipPlan, RowCache, mirrored, swapped
+from ta2net.training.augmentation import mirrored, swapped
+from ta2net.training.cache import RowCache
+from ta2net.training.clips import ClipLoader
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
+from ta2net.training.plan import ClipPlan
 
 
 def changed(params, section, **entries):
@@ -69,7 +72,7 @@ def test_batches_hold_what_the_store_holds(toy_params, rows):
 
 def test_a_mirrored_clip_is_the_mirrored_store(toy_params, rows):
     """Mirroring twice is nothing; mirroring moves u to the other side with its sign changed."""
-    velocity = FlowStore(toy_params.store.path).read(rows[0].row_id, 0, 40).velocity
+    velocity = torch.from_numpy(FlowStore(toy_params.store.path).read(rows[0].row_id, 0, 40).velocity)
     np.testing.assert_array_equal(mirrored(mirrored(velocity)), velocity)
     np.testing.assert_array_equal(mirrored(velocity)[:, :, 0, :, 0], -velocity[:, :, 0, :, -1])
     np.testing.assert_array_equal(mirrored(velocity)[:, :, 1, :, 0], velocity[:, :, 1, :, -1])
@@ -78,7 +81,10 @@ def test_a_mirrored_clip_is_the_mirrored_store(toy_params, rows):
 def test_a_clip_played_backwards_is_its_own_kinematics(toy_params, rows):
     """The inflection of the swapped velocity is the swapped inflection, and labels follow their frames."""
     whole = FlowStore(toy_params.store.path).read(rows[0].row_id, 0, 40)
-    np.testing.assert_array_equal(kinematics.inflection(swapped(whole.velocity)), swapped(whole.inflection))
+    velocity, inflection = (
+        swapped(torch.from_numpy(field)).numpy() for field in (whole.velocity, whole.inflection)
+    )
+    np.testing.assert_array_equal(kinematics.inflection(velocity), inflection)
     always = changed(toy_params, "clips", flip=False, reverse=True)
     loader = ClipLoader(rows, FlowStore(toy_params.store.path), always)
     batch, clips = loader.batch(0), loader.plan.clips(0)
@@ -94,9 +100,9 @@ def test_the_cache_changes_nothing_and_keeps_its_limit(toy_params, rows, limit):
     store = FlowStore(toy_params.store.path)
     cache = RowCache(store, limit)
     for row in (*rows, *rows):
-        window, fresh = cache.read(row, 5, 20), store.read(row.row_id, 5, 20)
-        np.testing.assert_array_equal(window.velocity, fresh.velocity)
-        np.testing.assert_array_equal(window.time_s, fresh.time_s)
+        piece, fresh = cache.read(row, 5, 20), store.read(row.row_id, 5, 20)
+        np.testing.assert_array_equal(piece.velocity, fresh.velocity)
+        np.testing.assert_array_equal(piece.frames, fresh.frames)
         assert cache.held_bytes <= limit
 
 
