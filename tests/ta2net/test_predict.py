@@ -153,7 +153,8 @@ def test_built_in_networks_have_names(film):
         network_path("impact")
     done = CliRunner().invoke(main, ["models"])
     assert done.exit_code == 0, done.output
-    told = dict(line.split(maxsplit=1) for line in done.output.splitlines())
+    first, *_ = done.output.split("\n\n")
+    told = dict(line.split(maxsplit=1) for line in first.splitlines())
     assert told["network"].startswith("impacts, used where no other")
     assert told["flow"] == "dis at 192 x 192 px (comes with OpenCV, nothing to download)"
     assert float(told["size"].split()[0]) == pytest.approx(BUILT_IN.stat().st_size / 1e6, abs=0.05)
