@@ -133,6 +133,11 @@ def build(
     fingerprint: Fingerprint = partial(
         row_fingerprint, identity=identity, decode=params.decode, flow=params.flow, store=params.store
     )
+    if (params.store.url or "").startswith("memory://") and has_own_process(params.build):
+        raise UserError(
+            "store.url: memory:// is seen by one process only, and rows are made in others; "
+            "set build.scheduler: threads, without limits of time and memory, or another place"
+        )
     store = open_or_create(params.store)
     plan = plan_of(catalog, store, fingerprint, part)
     if plan.compute:

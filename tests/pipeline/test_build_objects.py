@@ -17,6 +17,7 @@ import pytest
 from pipeline.atomic import sha256_of
 from pipeline.build import build
 from pipeline.catalog import Catalog, Row, write_catalog
+from pipeline.errors import UserError
 from pipeline.params import DataParams
 from pipeline.store import FlowStore, open_or_create, open_store
 from pipeline.store.manifest import read_manifest
@@ -127,6 +128,13 @@ def test_a_build_into_memory_is_the_build_into_a_folder(catalog, local, tmp_path
     assert "v0" not in json.loads(manifest.read_text())["rows"]
     assert build(catalog, params).computed == 1
     assert manifest.read_bytes() == first
+
+
+def test_memory_is_refused_where_rows_are_made_in_other_processes(catalog, tmp_path):
+    params = params_at(tmp_path, f"memory://{tmp_path.name}/flows")
+    apart = params.model_copy(update={"build": params.build.model_copy(update={"scheduler": "local"})})
+    with pytest.raises(UserError, match="seen by one process only"):
+        build(catalog, apart)
 
 
 def test_a_build_killed_during_a_row_goes_on(catalog, local, bucket, tmp_path):
