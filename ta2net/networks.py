@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import UserError
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = "impacts"
+DEFAULT = "real"
 BUILT_IN = FOLDER / f"{DEFAULT}.safetensors"
 """Used where no checkpoint is given. This program's own pipeline trains it: `make weights`."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PREDICTION_OPTIONS = (
     click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
     click.option(
-        "--checkpoint", help="A trained network: a file, or a name of `ta2net models`; default: impacts."
+        "--checkpoint", help="A trained network: a file, or a name of `ta2net models`; default: real."
     ),
     click.option(
         "--sensitivity",
@@ -99,10 +99,12 @@ def tell(outcomes: Sequence[Outcome]) -> None:
     Raises:
         UserError: some failed.
     """
+    from pipeline.sources.findings import printable
+
     for outcome in outcomes:
         found = "complete, skipped" if outcome.hits is None else f"{outcome.hits} hits"
         if outcome.failure is None:
-            click.echo(f"{outcome.path}: {found}; {outcome.folder}/")
+            click.echo(printable(f"{outcome.path}: {found}; {outcome.folder}/"))
     failed = [outcome.failure for outcome in outcomes if outcome.failure is not None]
     if failed:
         raise UserError("\n  ".join([f"{len(failed)} of {len(outcomes)} videos failed:", *failed]))
@@ -143,6 +145,7 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
     """
     from importlib.metadata import version
 
+    from pipeline.sources.findings import printable
     from ta2net.deliver.exports import formats_named, look_at, timeline_of, write_exports
     from ta2net.hits.hits_file import read_hits
 
@@ -151,7 +154,7 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
     found = read_hits(hits, row_id)
     timeline = timeline_of(look_at(video), found, versions={"ta2net": version("ta2net")}, **more)
     for path in write_exports(timeline, names, given["out"]):
-        click.echo(f"written: {path}")
+        click.echo(printable(f"written: {path}"))
 
 
 @click.command()

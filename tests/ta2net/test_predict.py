@@ -145,7 +145,7 @@ def test_an_older_network_has_no_sensitivities(checkpoint, tmp_path):
 
 
 def test_built_in_networks_have_names(film):
-    assert network_path("impacts") == network_path() == BUILT_IN
+    assert network_path("real") == network_path() == BUILT_IN != network_path("impacts")
     assert network_path(film) == film
     with pytest.raises(
         UserError, match=r"impact: no checkpoint here, and none of this name is built in \(impac"
@@ -153,9 +153,9 @@ def test_built_in_networks_have_names(film):
         network_path("impact")
     done = CliRunner().invoke(main, ["models"])
     assert done.exit_code == 0, done.output
-    first, *_ = done.output.split("\n\n")
-    told = dict(line.split(maxsplit=1) for line in first.splitlines())
-    assert told["network"].startswith("impacts, used where no other")
+    *_, last = done.output.strip().split("\n\n")
+    told = dict(line.split(maxsplit=1) for line in last.splitlines())
+    assert told["network"].startswith("real, used where no other")
     assert told["flow"] == "dis at 192 x 192 px (comes with OpenCV, nothing to download)"
     assert float(told["size"].split()[0]) == pytest.approx(BUILT_IN.stat().st_size / 1e6, abs=0.05)
 
@@ -240,11 +240,13 @@ def test_wrong_arguments(arguments, message, film, checkpoint, tmp_path):
     assert message in done.output
 
 
-def test_the_built_in_network_hears_a_ball_bounce():
-    """The network that comes with the program, on a clip whose contacts follow from physics."""
+@pytest.mark.parametrize(("name", "most_false"), [("impacts", 0), ("real", 2)])
+def test_the_built_in_networks_hear_a_ball_bounce(name, most_false):
+    """The networks that come with the program, on a clip whose contacts follow from physics."""
     clip = bounce_clip()
-    predictor = File2Hits(BUILT_IN, device="cpu")
+    predictor = File2Hits(network_path(name), device="cpu")
     scores = predictor.score.of_stream(predictor.kinematics([clip.frames]), 64.0)
     found = predictor.decide.found(scores).frames
     paired, _ = match(found, clip.contact_frames, 1)
-    assert len(paired) == len(found) == len(clip.contact_frames)
+    assert len(paired) == len(clip.contact_frames)
+    assert len(found) - len(paired) <= most_false
