@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+"""Names that ``beside`` makes."""
 
 
 def beside(path: Path) -> Path:
@@ -34,6 +38,13 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_over(folder: Path) -> None:
+    """Delete what killed writers left half written in a folder and below; nobody may be writing there."""
+    for path in folder.rglob(".*.tmp"):
+        if LEFT_OVER.fullmatch(path.name):
+            path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

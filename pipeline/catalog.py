@@ -105,16 +105,21 @@ def read_catalog(path: str | Path) -> Catalog:
     """Read what ``write_catalog`` wrote.
 
     Raises:
-        UserError: the file is missing, or a line of it is not a catalog row.
+        UserError: the file is missing, a line is not a catalog row, a row comes twice, or there is none.
     """
     file = Path(path)
     if not file.is_file():
         raise UserError(f"{file}: no catalog here; run `dvc repro catalog` (or `make flows`) first")
     rows = []
-    with file.open(encoding="utf-8") as handle:
+    with file.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             try:
                 rows.append(Row.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
                 raise UserError(f"{file}, line {number}: not a catalog row ({error})") from error
-    return Catalog(tuple(rows))
+    if not rows:
+        raise UserError(f"{file}: no rows in it; run the catalog stage again")
+    try:
+        return Catalog(tuple(rows))
+    except ValueError as error:
+        raise UserError(f"{file}: {error}; run the catalog stage again") from error

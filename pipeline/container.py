@@ -16,6 +16,9 @@ from pipeline.errors import VideoError
 PLAYLISTS = frozenset({"concat", "dash", "hls", "imf"})
 """Formats that only point at other files; following them would read what the user never named."""
 
+MAX_PIXELS = 1 << 26
+"""Of a picture, 8192 x 8192: a few bytes may claim far more, and one such picture fills a machine."""
+
 REENCODE = "re-encode it (`ffmpeg -i OLD -c:v libx264 -crf 12 NEW.mp4`)"
 
 
@@ -26,6 +29,10 @@ def check_file(path: str | os.PathLike[str]) -> None:
         VideoError: with what is wrong and what to do.
     """
     file = Path(path)
+    try:
+        str(path).encode()  # its name will stand in CSV, JSON and XML files
+    except UnicodeEncodeError as error:
+        raise VideoError(f"{str(path)!r}: the file name is not valid text; rename the file") from error
     try:
         status = file.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -51,8 +58,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
     Nothing of either may be touched after the block: PyAV frees them and crashes.
 
     Raises:
-        VideoError: FFmpeg does not know the format, or no video stream is inside, or its coding is unknown;
-            also for any FFmpeg error inside the block.
+        VideoError: FFmpeg does not know the format, no video stream is inside, its coding is unknown, its
+            pictures are larger than ``MAX_PIXELS``; also for any FFmpeg error inside the block.
     """
     try:
         # only plain files: a crafted "video" may otherwise name other files or addresses
@@ -81,6 +88,14 @@ def _video_stream(path: str | os.PathLike[str], container: Any) -> Any:
     stream = next((one for one in streams if best is not None and one.index == best.index), streams[0])
     if stream.codec_context is None:
         raise VideoError(f"{path}: no decoder for its video stream; {REENCODE}")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{path}: pictures of {width}x{height} pixels are too large (limit {MAX_PIXELS} pixels); make "
+            "them smaller (`ffmpeg -i OLD -vf scale=1920:-2 NEW.mp4`)"
+        )
+    # the pictures themselves may be larger than the header says
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
+
+OF_THE_MACHINE = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE),
+    }
+)
+"""Troubles with files that say nothing against the program: full disk, no permission, a folder in the way."""
 
 
 class UserError(click.ClickException):
@@ -39,3 +53,48 @@ class StorageError(StoreError):
 
 class WeightsError(UserError):
     """Model weights that are missing, unreadable or belong to another architecture."""
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turn what the machine refuses (disk space, permission, memory) into messages that say so.
+
+    Raises:
+        UserError: in the place of an OSError of ``OF_THE_MACHINE`` and of a MemoryError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, click.ClickException) or error.errno not in OF_THE_MACHINE:
+            raise
+        names = [
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
+        where = f"{' -> '.join(names)}: " if names else ""
+        raise UserError(
+            f"{where}{error.strerror}; mend that and run the command again: what is finished is kept"
+        ) from error
+    except MemoryError as error:
+        raise UserError(
+            f"not enough memory ({error}); use smaller pictures, batches or fewer workers"
+        ) from error
+
+
+class Command(click.Command):
+    """A command that tells what the machine refuses."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        with telling():
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """Commands that tell what the machine refuses."""
+
+    command_class = Command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one of them."""
+        with telling():
+            return super().invoke(ctx)

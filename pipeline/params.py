@@ -18,11 +18,17 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.address import check_address, without_secrets
 from pipeline.errors import ParamsError
+from pipeline.plain import read_text
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+LARGEST = 1 << 53
+"""Larger whole numbers are mistakes, and no floating point number would hold them."""
+LONGEST_SIDE_PX = 1 << 14
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE_PX)]
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
-Size = Annotated[tuple[Positive, Positive], Field(strict=False)]
+Size = Annotated[tuple[Side, Side], Field(strict=False)]
 """(height, width) in pixels."""
 Allowed = Count | Literal["any"]
 """How many failures a stage puts up with before it fails itself."""
@@ -185,27 +191,47 @@ class DataParams(Section):
 
 P = TypeVar("P", bound=Section)
 
-MAX_PARAMS_BYTES = 1_000_000
+MAX_PARAMS_BYTES = 100_000
+MAX_ENTRIES = 10_000
+"""Of a parameter file with its aliases written out: a few lines of YAML can stand for a thousand million."""
 
 
 def read_yaml(path: str | Path) -> Any:
     """Parse a YAML 1.2 file with the safe loader (the one DVC writes for: ``5e-6`` is a number).
 
     Raises:
-        ParamsError: the file is missing, too large, or not YAML.
+        ParamsError: the file is missing, too large or not YAML, or nests or repeats itself without end.
     """
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if size > MAX_PARAMS_BYTES:
-            raise ParamsError(f"{file}: {size} bytes is too large for a parameter file")
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, MAX_PARAMS_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{file}: cannot be read as a text file ({error})") from error
     try:
-        return YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except YAMLError as error:
+        document = YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except (YAMLError, ValueError) as error:  # ValueError: a date or a number that is none
         raise ParamsError(f"{file}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{file}: nested too deeply for a parameter file") from error
+    if _is_endless(document):
+        raise ParamsError(
+            f"{file}: with its aliases (*name) written out it has more than {MAX_ENTRIES} entries; write "
+            "plain values instead"
+        )
+    return document
+
+
+def _is_endless(document: Any) -> bool:
+    """Whether there are more than ``MAX_ENTRIES`` entries; what contains itself has no end of them."""
+    waiting, seen = [document], 0
+    while waiting and seen <= MAX_ENTRIES:
+        entry = waiting.pop()
+        seen += 1
+        if isinstance(entry, dict):
+            waiting.extend(entry.values())
+        elif isinstance(entry, (list, tuple, set)):
+            waiting.extend(entry)
+    return bool(waiting)
 
 
 def parse_params(document: Any, kind: type[P], origin: str) -> P:

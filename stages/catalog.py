@@ -6,11 +6,12 @@ import click
 
 from pipeline.atomic import write_json
 from pipeline.catalog import write_catalog
+from pipeline.errors import Command
 from pipeline.sources import assemble, check_refused
 from ta2net.params import read
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--params", "params_file", default="params.yaml", show_default=True, help="Parameter file.")
 def main(params_file: str) -> None:
     """Find the videos, read and repair the labels, split; write the catalog and its report."""

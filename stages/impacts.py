@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from pipeline.errors import Command
 from pipeline.impacts.dataset import make_dataset, make_nothing
 from ta2net.params import read
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--params", "path", type=click.Path(path_type=Path), default="params.yaml", show_default=True)
 def main(path: Path) -> None:
     """Render the impacts data set that PARAMS ask for."""

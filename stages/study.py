@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from pipeline.errors import Command
 from ta2net.study import run_study
 
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--study", required=True, type=FILE, help="The study: configs/studies/ablation.yaml, ...")
 @click.option(
     "--params", default="params.yaml", show_default=True, type=FILE, help="What its rows differ from."

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
+from pipeline.errors import Group
 from ta2net.commands.files import inspect, models
 from ta2net.commands.films import dub, export, predict, report
 from ta2net.commands.labels import import_, label
@@ -83,7 +84,7 @@ def _options(names: set[str]) -> str:
     return ", ".join(sorted(f"--{name.removesuffix('_path')}" for name in names))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ta2net")
 def main() -> None:
     """TA2Net: at which frames of a silent video does a visible action make a sound, and where?

@@ -9,9 +9,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 
 from pipeline.atomic import write_text
-from pipeline.params import parse_params, read_yaml
+from pipeline.errors import ParamsError
+from pipeline.params import MAX_PARAMS_BYTES, parse_params, read_yaml
+from pipeline.plain import read_text
 from ta2net.params import Params, overlay
 
 
@@ -32,10 +35,20 @@ def compose_params(configs: Iterable[Path], out: Path) -> Params:
 
 
 def write_params(params: Params, out: Path) -> None:
-    """Write ``params`` as YAML; comments of an existing file are kept."""
+    """Write ``params`` as YAML; comments of an existing file are kept.
+
+    Raises:
+        ParamsError: what stands at ``out`` is not a YAML file.
+    """
     yaml = YAML()
     yaml.width = 110
-    target = yaml.load(out.read_text(encoding="utf-8")) if out.is_file() else None
+    try:
+        target = yaml.load(read_text(out, MAX_PARAMS_BYTES)) if out.exists() else None
+    except (YAMLError, ValueError, OSError, RecursionError) as error:
+        raise ParamsError(
+            f"{out}: cannot be read as a parameter file ({error}), so its comments would be lost; delete "
+            "it or give another name"
+        ) from error
     target = target if isinstance(target, CommentedMap) else CommentedMap()
     _assign(target, params.model_dump(mode="json"))
     text = io.StringIO()

@@ -47,7 +47,11 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
         UserError: no checkpoint, no store, no rows of that split.
     """
     device = chosen_device(params.train.device)
-    model, trained, document = load_model(checkpoint or Path(params.train.dir) / BEST, device)
+    path = checkpoint or Path(params.train.dir) / BEST
+    model, trained, document = load_model(path, device)
+    missing = Thresholds.__annotations__.keys() - document["thresholds"].keys()
+    if missing:
+        raise UserError(f"{path}: it has no thresholds for {', '.join(sorted(missing))}; train it again")
     thresholds = Thresholds(**document["thresholds"])
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)

@@ -8,7 +8,7 @@ repeated and mistyped labels, two rows of one id, and several spellings of a cla
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -93,7 +93,7 @@ def parse_labels(text: str) -> Labels:
                 f"sound_label holds {entry[:40]!r}: not a frame number (0, 1, 2, ...); correct or delete it"
             )
     written = [int(entry) for entry in entries]
-    repeated = sorted({frame for frame in written if written.count(frame) > 1})
+    repeated = sorted(frame for frame, times in Counter(written).items() if times > 1)
     repairs = [f"repeated label removed: {', '.join(map(str, repeated))}"] if repeated else []
     doubts = []
     if written != sorted(written):

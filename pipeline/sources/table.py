@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.plain import read_bytes
 
 MAX_BYTES = 64_000_000
 
@@ -68,10 +69,7 @@ def read_table(path: str | Path, columns: tuple[str, ...]) -> Iterator[Record]:
 
 def _text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}: {size} bytes is too large for an annotation file (limit {MAX_BYTES})")
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such annotation file; check the paths in `source`") from error
     except (OSError, ValueError) as error:

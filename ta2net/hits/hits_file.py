@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.sources.audible623 import LABEL
 from pipeline.sources.findings import printable
 from pipeline.sources.table import Record, read_table
 
@@ -29,7 +30,15 @@ def read_hits(path: str | Path, row_id: str | None = None) -> list[Hit]:
     """
     if not Path(path).exists():
         raise UserError(f"{path}: no such file of hits; check the path, or write it with `ta2net evaluate`")
-    hits = [_hit(record, f"{path}, line {record.line}") for record in read_table(path, COLUMNS)]
+    lines: dict[tuple[str, int], int] = {}
+    hits = []
+    for record in read_table(path, COLUMNS):
+        where = f"{path}, line {record.line}"
+        hit = _hit(record, where)
+        first = lines.setdefault((hit.row_id, hit.frame), record.line)
+        if first != record.line:
+            raise UserError(f"{where}: frame {hit.frame} stands on line {first} already; keep one of the two")
+        hits.append(hit)
     rows = list(dict.fromkeys(hit.row_id for hit in hits))
     listed = ", ".join(map(printable, rows[:SHOWN]))
     listed += f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
@@ -49,13 +58,15 @@ def _hit(record: Record, where: str) -> Hit:
         raise UserError(f"{where}: no cell for {', '.join(record.missing)}")
     cells = record.cells
     try:
+        if not LABEL.fullmatch(cells["frame"]):
+            raise ValueError(f"frame {cells['frame'][:40]!r}")
         frame = int(cells["frame"])
         time_s, probability, x, y = (float(cells[name]) for name in COLUMNS[2:])
     except ValueError as error:
         raise UserError(f"{where}: not a hit ({error}); correct the line or leave it out") from error
-    if frame < 0 or not math.isfinite(time_s) or not 0.0 <= probability <= 1.0:
+    if not math.isfinite(time_s) or not 0.0 <= probability <= 1.0:
         raise UserError(
-            f"{where}: not a hit: frame {frame}, time_s {time_s}, probability {probability}; a frame is 0 or "
-            "more, a time finite, a probability between 0 and 1"
+            f"{where}: not a hit: time_s {time_s}, probability {probability}; a time is finite, a "
+            "probability between 0 and 1"
         )
     return Hit(cells["row_id"], frame, time_s, probability, x, y)

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from pipeline.atomic import write_text, written_beside
 from pipeline.errors import UserError
+from pipeline.plain import read_text
 from ta2net.hits.scoring import Scores
 
 SCORES, MAPS = "scores.csv", "maps.npz"
 COLUMNS = ("row_id", "frame", "time_s", "probability", "offset_frames")
+MAX_SCORES_BYTES = 1 << 32
+"""Some hundred bytes a frame."""
 AGAIN = "write it again with `ta2net evaluate --checkpoint ...`"
 
 
@@ -69,7 +72,7 @@ def read_scores(path: str | Path) -> dict[str, SavedRow]:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, MAX_SCORES_BYTES)
     except FileNotFoundError as error:
         raise UserError(f"{file}: no scores here; run `ta2net evaluate` first") from error
     except (OSError, UnicodeDecodeError) as error:

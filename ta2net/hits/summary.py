@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.plain import read_text
 
 HEADLINES = (
     *(f"event.f1_at_{k}" for k in range(4)),
@@ -21,6 +22,7 @@ HEADLINES = (
     "where.pointing_game",
 )
 WITH_INTERVAL = "event.f1_at_2"
+MAX_METRICS_BYTES = 1 << 28
 NAME_WIDTH, COLUMN_WIDTH = 21, 17
 
 RULE_TITLES = {"motion_energy": "motion energy", "inflection_peak": "inflection peak"}
@@ -36,9 +38,10 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"{file}: no metrics here; run `make repro` (or `ta2net evaluate`) first")
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(read_text(file, MAX_METRICS_BYTES))
         sections = [document[name] for name in ("paper", "event", "data")]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        summary(document)  # what cannot be shown was not written by us
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: not a metrics file of this program ({error!r})") from error
     if not all(isinstance(section, dict) and section for section in sections):
         raise UserError(f"{file}: not written by an evaluation of this program")

@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pipeline.atomic import remove_left_over
 from pipeline.catalog import Row
 from pipeline.store import FlowStore
 from ta2net.model.ta2net import TA2Net
@@ -116,14 +117,22 @@ def write_state(
 
 
 def resume_from(run: Path, identity: str) -> files.Checkpoint | None:
-    """The newest checkpoint of the run ``identity``; half-written files and other runs' are deleted."""
-    for half_written in run.rglob(".*.tmp"):  # by a run that was killed; never readable
-        half_written.unlink()
+    """The newest whole checkpoint of the run ``identity``; damaged ones and other runs' are deleted."""
+    remove_left_over(run)
     for path in reversed(resumable(run)):
-        found = files.read(path)
-        if found.document.get("identity") == identity:
-            return found
-        click.echo(f"{path.name} belongs to other parameters or data: not resumed, deleted")
+        try:
+            found = files.read(path)
+            progress = Progress(**found.document["progress"])
+        except (files.DamagedError, KeyError, TypeError):
+            reason = "is damaged"
+        else:
+            if found.document.get("identity") != identity:
+                reason = "belongs to other parameters or data"
+            elif progress.validations and not files.is_whole(run / files.BEST):
+                reason = f"knows a best network, but {files.BEST} is missing or damaged"
+            else:
+                return found
+        click.echo(f"{path.name} {reason}: not resumed, deleted")
         path.unlink()
     # a network of another run must not be taken for this one's
     (run / files.BEST).unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def test_all_errors_at_once_and_nothing_written(tmp_path):
         ("infer: {stride: 65}\n", "frames between the windows would get no score"),
         ("model: {fusion: {heads: 5}}\n", "multiple of fusion.heads"),
         ("model: {pretrained: imagenet}\n", "no pretrained weights"),
-        ("x: " + "1" * 1_000_001, "too large"),
+        ("x: " + "1" * 1_000_001, "larger than"),
     ],
 )
 def test_bad_files(tmp_path, text, message):

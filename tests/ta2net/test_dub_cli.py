@@ -40,7 +40,7 @@ def test_hits_are_read_as_they_were_written(tmp_path: Path) -> None:
     [
         ("a,5", "line 2: no cell for time_s"),
         ("a,x,0.2,0.9,0,0", "line 2: not a hit .*'x'"),
-        ("a,-1,0.2,0.9,0,0", "line 2: not a hit: frame -1"),
+        ("a,-1,0.2,0.9,0,0", "line 2: not a hit .*-1"),
         ("a,1,0.2,1.5,0,0", "probability 1.5"),
         ("a,1,nan,0.5,0,0", "time_s nan"),
     ],

@@ -67,6 +67,8 @@ def _append(track: MidiTrack, events: list[tuple[int, MetaMessage]], end: int) -
     from mido import MetaMessage
 
     before = 0
-    for tick, message in [*events, (max(end, events[-1][0] if events else 0), MetaMessage("end_of_track"))]:
+    last = max([end, *(tick for tick, _ in events)])
+    # two hits nearer than the shortest note overlap: its end comes after the start of the next
+    for tick, message in [*sorted(events, key=lambda event: event[0]), (last, MetaMessage("end_of_track"))]:
         track.append(message.copy(time=tick - before))
         before = tick

@@ -1,0 +1,1 @@
+"""Tests; those of bad input and of faults are packages, so that `make faults` can run them by the hundred."""
