@@ -35,6 +35,9 @@ TIME_TOLERANCE_S = 1e-4
 CHUNK_BYTES = 1 << 26
 """Of pictures in a chunk: one of large pictures has fewer frames than asked for."""
 
+DECORD_BYTES = 1 << 28
+"""Of a video's pictures, all of them: decord decodes as far ahead of a busy reader as the video goes on."""
+
 STRICT = 1e-9
 """decord's ``fault_tol``: share of the frames that may be repeats of a neighbour (0 would mean any)."""
 
@@ -62,7 +65,8 @@ def open_video(
 
     Args:
         video: the file, or what ``probe`` has found in it.
-        reader: ``decord``, ``pyav``, or ``auto``: decord where it is known to read the file right, else PyAV.
+        reader: ``decord``, ``pyav``, or ``auto``: decord where it is known to read the file right and all its
+            pictures take no more than ``DECORD_BYTES``, else PyAV; both give the same pictures.
         chunk_frames: frames in a chunk, fewer where they would take more than ``CHUNK_BYTES``: memory is
             bounded by one chunk and the decoder's own few frames.
 
@@ -79,6 +83,8 @@ def open_video(
         return PyavReader(info, chunk_frames)
     if reader == "decord":
         return DecordReader(info, chunk_frames)
+    if info.n_frames * 3 * info.width * info.height > DECORD_BYTES:
+        return PyavReader(info, chunk_frames)
     if info.decord_hazards:
         return PyavReader(info, chunk_frames, (f"not read by decord: {'; '.join(info.decord_hazards)}",))
     try:
