@@ -9,7 +9,7 @@ import torch
 from ta2net.model.fusion import FusionHead
 from ta2net.params import FusionParams
 
-PARAMS = FusionParams(channels=8, heads=2, similarity_channels=3, hidden=8)
+PARAMS = FusionParams(channels=8, heads=2, similarity_channels=3, hidden=8, offset=False)
 FRAMES, LENGTH, REAL, CHANNELS, SIDE = 9, 7, 5, 6, 3
 EPSILON = 1e-5
 

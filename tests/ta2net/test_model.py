@@ -220,7 +220,8 @@ def test_a_clip_longer_than_configured_is_refused(net):
 def test_every_weight_learns():
     model = TA2Net(TINY, frames=12).train()
     output = model(*random_clip(2, 12), torch.ones(2, 12, dtype=torch.bool))
-    (sum(x.square().sum() for x in output.logits) + output.motion.square().sum()).backward()
+    said = (*output.logits, *output.offsets)
+    (sum(x.square().sum() for x in said) + output.motion.square().sum()).backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # a bias of a key shifts all scores of a row alike: softmax does not see it
     assert {name for name in idle if not name.endswith(("image.bias", "key.bias"))} == set()
