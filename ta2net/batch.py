@@ -16,7 +16,7 @@ from ta2net.hits.saved import SCORES, write_scores
 from ta2net.inputs import folders_of, videos_of
 from ta2net.networks import network_path
 from ta2net.pages import Reporter, read_labels
-from ta2net.predict import File2Hits, Prediction, Scores2Hits
+from ta2net.prediction import File2Hits, Prediction, Scores2Hits
 
 HITS, CANDIDATES = "hits.csv", "candidates.csv"
 

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from pipeline.atomic import write_json
-from pipeline.errors import Group
+from ta2net.commands.completion import completion
 from ta2net.commands.files import inspect, models
 from ta2net.commands.films import dub, export, predict, report
 from ta2net.commands.labels import import_, label
+from ta2net.commands.manual import Manual
 from ta2net.commands.stores import repair, validate
 from ta2net.compose import compose_params
 from ta2net.params import read
@@ -84,14 +85,10 @@ def _options(names: set[str]) -> str:
     return ", ".join(sorted(f"--{name.removesuffix('_path')}" for name in names))
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Manual, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ta2net")
 def main() -> None:
-    """TA2Net: at which frames of a silent video does a visible action make a sound, and where?
-
-    \b
-    Exit codes: 0 done; 1 a fault of the program; 2 something the user can mend.
-    """
+    """TA2Net: at which frames of a silent video does a visible action make a sound, and where?"""
 
 
 @main.command()
@@ -177,7 +174,12 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
 @main.command()
 @click.argument("metrics", default="metrics.json", type=click.Path(path_type=Path))
 def summary(metrics: Path) -> None:
-    """Print the headline figures of a metrics.json: the network beside the two untrained rules."""
+    """Print the headline figures of a metrics.json: the network beside the two untrained rules.
+
+    \b
+    Example:
+      ta2net summary data/evaluation/metrics.json
+    """
     from ta2net.hits.summary import read_metrics
     from ta2net.hits.summary import summary as table
 
@@ -234,7 +236,7 @@ def params(configs: tuple[Path, ...], out: Path) -> None:
     click.echo(f"written: {out}")
 
 
-for command in (predict, report, export, dub, label, import_, inspect, models, validate, repair):
+for command in (predict, report, export, dub, label, import_, inspect, models, validate, repair, completion):
     main.add_command(command)
 
 

@@ -24,7 +24,7 @@ from ta2net.deliver.report.page import labels_in_short
 from ta2net.deliver.timeline import Timeline
 from ta2net.hits.label_files import read_frame_file
 from ta2net.hits.peaks import smoothed
-from ta2net.predict import File2Hits, Prediction, cut, part_of
+from ta2net.prediction import File2Hits, Prediction, cut, part_of
 
 if TYPE_CHECKING:
     from ta2net.batch import Outcome

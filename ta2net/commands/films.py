@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.errors import UserError
+from ta2net.commands import completion
 
 if TYPE_CHECKING:
     from ta2net.batch import Outcome
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 PREDICTION_OPTIONS = (
     click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
     click.option(
-        "--checkpoint", help="A trained network: a file, or a name of `ta2net models`; default: real."
+        "--checkpoint",
+        shell_complete=completion.networks,
+        help="A trained network: a file, or a name of `ta2net models`; default: real.",
     ),
     click.option(
         "--sensitivity",
@@ -45,9 +48,13 @@ def finds_hits(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("videos", nargs=-1, required=True)
+@click.argument("videos", nargs=-1, required=True, shell_complete=completion.files)
 @click.option(
-    "--format", "formats", multiple=True, help="Also write for editors: audacity,resolve,... or all."
+    "--format",
+    "formats",
+    multiple=True,
+    shell_complete=completion.formats,
+    help="Also write for editors: audacity,resolve,... or all.",
 )
 @click.option("--report", is_flag=True, help="Also write a page to look at each video; see ta2net report.")
 @finds_hits
@@ -69,7 +76,7 @@ def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **opti
 
 
 @click.command()
-@click.argument("videos", nargs=-1, required=True)
+@click.argument("videos", nargs=-1, required=True, shell_complete=completion.files)
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -120,7 +127,14 @@ def tell(outcomes: Sequence[Outcome]) -> None:
 )
 @click.option("--video", required=True, type=click.Path(path_type=Path), help="The video they were found in.")
 @click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
-@click.option("--format", "formats", required=True, multiple=True, help="Names with commas, or all.")
+@click.option(
+    "--format",
+    "formats",
+    required=True,
+    multiple=True,
+    shell_complete=completion.formats,
+    help="Names with commas, or all.",
+)
 @click.option("--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
 @click.option("--class", "class_name", default="", help="What markers are called; default: hit.")
 @click.option("--start-timecode", help="Timecode of the first frame; default: the video's own, or none.")

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from pipeline.errors import UserError
+from ta2net.commands import completion
 
 
 @click.command()
-@click.argument("videos", nargs=-1, required=True)
+@click.argument("videos", nargs=-1, required=True, shell_complete=completion.files)
 @click.option("--out", default="labels", show_default=True, type=click.Path(path_type=Path), help="Folder.")
 @click.option(
     "--threshold",

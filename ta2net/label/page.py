@@ -78,7 +78,8 @@ def _pieces(heard: Heard, sound: Path) -> Iterator[str]:
     per_column = max(LEAST_MOMENTS, -(-len(track.rise_db) // MOST_COLUMNS))
     px_per_s = MOMENTS_PER_S / per_column
     wave, rise = pictures(track.loudness, track.rise_db, per_column)
-    frames = (info.times_s[[0, -1]] - track.start_s) * px_per_s
+    width = len(track.rise_db) // per_column + 1
+    frames = np.clip((info.times_s[[0, -1]] - track.start_s) * px_per_s, 0, width)
     shown = [
         {
             "at": one.time_s - track.start_s,
@@ -100,7 +101,7 @@ def _pieces(heard: Heard, sound: Path) -> Iterator[str]:
         labels=shown,
         wave=wave,
         rise=rise,
-        width=len(track.rise_db) // per_column + 1,
+        width=width,
         height=HEIGHT_PX,
         first=f"{frames[0]:.1f}",
         last=f"{frames[1]:.1f}",

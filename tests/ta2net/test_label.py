@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.labels import main as benchmark
 from pipeline.errors import UserError
 from pipeline.impacts.physics import Contact
 from pipeline.impacts.sound import MATERIALS, SAMPLE_RATE, strike
@@ -184,6 +185,17 @@ def test_the_command_labels_a_folder(takes, tmp_path):
     assert [(row["frame"], row["frame_time_s"]) for row in rows] == [("10", "0.400000"), ("30", "1.200000")]
     assert all(abs(float(row["onset_time_s"]) - float(row["frame_time_s"])) < 0.004 for row in rows)
     assert not (out / "mute").exists()
+
+
+def test_the_benchmark_judges_what_the_command_finds(takes, tmp_path):
+    (tmp_path / "truth.csv").write_text('video_id,sound_label,class\nknock,"10,31",x\nmute,5,x\n')
+    done = CliRunner().invoke(benchmark, [str(tmp_path / "truth.csv"), str(takes)])
+    assert done.exit_code == 0, done.output
+    assert "1 videos with sound, 2 labelled frames" in done.output
+    (line,) = (line for line in done.output.splitlines() if "--threshold 0.3" in line)
+    # one on its label, one a frame (40 ms) early
+    figures = ["0.500", "1.000", "1.000", "1.000", "1.000", "1.000", "-20.0"]
+    assert [cell.strip() for cell in line.split("|")][2:-1] == figures
 
 
 def test_two_videos_of_one_name_are_told_before_any_work(takes, tmp_path):

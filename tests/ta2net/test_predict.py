@@ -34,7 +34,7 @@ from ta2net.params import (
     PeaksParams,
     TrainParams,
 )
-from ta2net.predict import File2Hits, Scores2Hits, cut, placed, predict
+from ta2net.prediction import File2Hits, Scores2Hits, cut, placed, predict
 from ta2net.training.checkpoint import read, write, write_model
 
 PARAMS = Params(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -19,33 +18,9 @@ from ta2net.deliver.exports import look_at, timeline_of
 from ta2net.deliver.report import PAGE, Subject, write_report
 from ta2net.hits.document import Hit
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 NAME = "<script>document.title='run'<img src=x onerror=document.title='run'>"
 HITS, LABELS = (0, 7, 8, 21, 39), (7, 22, 23, 30)
 PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser of this machine, without a window."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser here: none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
