@@ -29,12 +29,18 @@ def chosen_device(name: str) -> torch.device:
 
 @cache
 def has_fast_bf16(kind: str) -> bool:
-    """Whether devices of a kind compute in bfloat16; a CPU without it would emulate it, slower than fp32."""
+    """Whether devices of a kind compute faster in bfloat16 than in float32.
+
+    Intel's CPUs without AMX have AVX-512's bfloat16 products at half the rate of float32's
+    (docs/performance.md), AMD's have them at twice that rate.
+    """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # newer than the oldest torch we run on; without it we do not know, and fp32 is right everywhere
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    if capabilities.get("amx_bf16"):
+        return True
+    return bool(capabilities.get("avx512_bf16")) and "Intel" not in str(capabilities.get("cpu_name"))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:

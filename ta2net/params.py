@@ -38,7 +38,7 @@ class FusionParams(Section):
     similarity_channels: Positive = 16
     hidden: Positive = 128
     dropout: Fraction01 = 0.0
-    offset: bool = True
+    offset: bool = False
     """Also say how many frames away, with a fraction, the nearest hit is; moves a peak there."""
 
 
@@ -156,7 +156,7 @@ class TrainParams(Section):
     checkpoint_every: Positive = 25
     keep: Positive = 2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto = bf16 where the hardware has it (CUDA, CPUs with AVX-512 or AMX bfloat16), fp32 elsewhere."""
+    """auto = bf16 where it is faster than fp32 (CUDA, CPUs with AMX, AMD's with AVX-512 bfloat16)."""
     device: str = "auto"
     threads: Count = 0
     """CPU threads of the network; 0 = one per core."""

@@ -41,7 +41,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
+        # in place: a norm's backward pass needs its input, not its output
+        return self.body(x).add_(self.shortcut(x)).relu_()
 
 
 def tiny_backbone() -> tuple[nn.Module, int, int]:
