@@ -6,12 +6,13 @@ import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import click
 import torch
 
-from benchmarks import flow
+from benchmarks import build, flow
 from pipeline.atomic import write_json
 
 LIBRARIES = ("torch", "torchvision", "ptlflow", "zarr", "numpy")
@@ -42,7 +43,7 @@ def main(pairs: int, rounds: int, device: str, out: Path) -> None:
       python -m benchmarks --rounds 3
     """
     rows = []
-    for ratio in flow.ratios(pairs, rounds, device):
+    for ratio in chain(flow.ratios(pairs, rounds, device), build.ratios(rounds)):
         low, high = ratio.spread
         click.echo(f"{ratio.name:<40}{ratio.ratio:>7.2f}x   [{low:.2f}, {high:.2f}]   {ratio.against}")
         rows.append(asdict(ratio))

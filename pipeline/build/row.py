@@ -131,7 +131,7 @@ def _compute(job: RowJob) -> RowDone:
     _check_length(row, video.info)
     coding = Coding.of(job.store.coding, job.store.scale)
     kinematics = Frames2Kinematics(estimator, job.flow.size, job.store.size, coding)
-    attributes = _attributes(job, video.info, coding)
+    attributes = row_attributes(job, video.info, coding)
     velocity = inflection = 0
     with (
         store.writer(row.row_id, attributes, video.info.times_s, job.store) as writer,
@@ -185,7 +185,8 @@ def _check_length(row: Row, info: VideoInfo) -> None:
         raise VideoError(f"{row.path}: {info.n_frames} frame(s); an inflection needs {MIN_FRAMES}")
 
 
-def _attributes(job: RowJob, info: VideoInfo, coding: Coding) -> RowAttributes:
+def row_attributes(job: RowJob, info: VideoInfo, coding: Coding) -> RowAttributes:
+    """What is known of a row before its first frame."""
     return RowAttributes(
         n_frames=info.n_frames,
         fps=info.fps,
