@@ -112,7 +112,7 @@ def test_ten_minutes_fit_into_a_page(fps):
     n_frames = TEN_MINUTES_S * fps
     film = bits_for(TEN_MINUTES_S, n_frames) * (TEN_MINUTES_S + 2) / 8 + 20 * n_frames
     assert film < FILM_BYTES
-    per_frame, per_hit = len("3003,") + len("1000,"), 1500
+    per_frame, per_hit = len("3003,") + len("10000,"), 1500
     assert 4 / 3 * (
         FILM_BYTES + STRIPS_BYTES
     ) + per_frame * n_frames + per_hit * TEN_MINUTES_S < PAGE_BYTES + (0 if fps <= 60 else 1_000_000)

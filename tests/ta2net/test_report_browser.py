@@ -176,6 +176,17 @@ def test_the_space_bar_plays_after_a_click_on_a_button(page):
     assert page.locator("#readout b").inner_text() != "frame 0"
 
 
+def test_an_address_can_name_a_frame(chromium, reported, films):
+    page = chromium.new_page()
+    page.goto(f"{reported.path.as_uri()}#frame-23")
+    wait_until(page, "film.readyState >= 2")
+    assert at_frame(page, reported) == on_show(page, films) == 23
+    page.evaluate("location.hash = '#frame-4'")
+    wait_until(page, "film.currentTime < 0.5")
+    assert at_frame(page, reported) == on_show(page, films) == 4
+    page.close()
+
+
 def test_labels_are_shown(page):
     assert page.locator("header .label").inner_text() == (
         "2 of 3 labelled hits found within 2 frames, 1 missed; 3 of 5 hits without a label"

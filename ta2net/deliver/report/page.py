@@ -30,6 +30,8 @@ GLOW_S = 0.15
 """A ring marks a hit's place in the player from so long before it until so long after."""
 MISSED_SHOWN = 100
 WHEEL_PX = 72
+SCORE_STEPS = 10_000
+"""A score is sent as so many whole steps: short, and still round to the two digits that the table shows."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ def _data(subject: Subject, plan: Plan, shown: list[Shown]) -> dict[str, Any]:
         "ticks_per_s": plan.coder.ticks_per_s,
         "ticks": plan.lengths.tolist(),
         "media_type": plan.coder.media_type,
-        "score": [None if np.isnan(value) else round(1000 * value) for value in score.tolist()],
+        "score": [None if np.isnan(value) else round(SCORE_STEPS * value) for value in score.tolist()],
+        "score_steps": SCORE_STEPS,
         "threshold": subject.threshold,
         "hits": [
             {

@@ -47,7 +47,7 @@
   };
   const told = (index) => {
     const score = data.score[index];
-    const said = score === null ? "no score" : (score / 1000).toFixed(2);
+    const said = score === null ? "no score" : (score / data.score_steps).toFixed(2);
     return [`frame ${data.first + index}`, `${clock(data.begin_s + starts[index])}`, said];
   };
 
@@ -147,7 +147,7 @@
     const perFrame = width / Math.max(1, last - first + 1);
     const pieces = [];
     let piece = [];
-    const push = (index) => piece.push([xOf(middle(index)), yOf(data.score[index] / 1000)]);
+    const push = (index) => piece.push([xOf(middle(index)), yOf(data.score[index] / data.score_steps)]);
     const stride = Math.max(1, Math.floor(0.5 / perFrame)); // two points of a pixel are enough
     for (let index = first; index <= last; index += stride) {
       let lowest = null;
@@ -361,6 +361,13 @@
     near.setAttribute("viewBox", `0 0 ${width} ${height}`);
     show(now);
   }).observe(near);
+  // report.html#frame-25 opens at that frame
+  const asked = () => {
+    const found = /^#frame-(\d{1,9})$/.exec(location.hash);
+    if (found) seek(Number(found[1]) - data.first);
+  };
+  window.addEventListener("hashchange", asked);
   zoom(1);
   load();
+  asked();
 })();
