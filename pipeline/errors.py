@@ -55,15 +55,25 @@ class WeightsError(UserError):
     """Model weights that are missing, unreadable or belong to another architecture."""
 
 
+NO_OPENCV = """OpenCV cannot be loaded ({error}). Without a screen, take its build without windows:
+pip uninstall --yes opencv-python opencv-python-headless && pip install opencv-python-headless"""
+"""ptlflow asks for the build with windows, which needs libGL, and pip puts both into one folder."""
+
+
 @contextmanager
 def telling() -> Iterator[None]:
-    """Turn what the machine refuses (disk space, permission, memory) into messages that say so.
+    """Turn what the machine refuses (disk space, permission, memory, a library) into messages that say so.
 
     Raises:
-        UserError: in the place of an OSError of ``OF_THE_MACHINE`` and of a MemoryError.
+        UserError: in the place of an OSError of ``OF_THE_MACHINE``, of a MemoryError, and of an ImportError
+            of OpenCV.
     """
     try:
         yield
+    except ImportError as error:
+        if error.name != "cv2":
+            raise
+        raise UserError(NO_OPENCV.format(error=error)) from error
     except OSError as error:
         if isinstance(error, click.ClickException) or error.errno not in OF_THE_MACHINE:
             raise
