@@ -136,8 +136,10 @@ class File2Hits:
         decode = self.params.decode
         video = cut(open_video(info, decode.reader, decode.chunk_frames), first, stop)
         name = Path(path).stem
-        with tqdm(total=stop - first, desc=name, unit="frame", disable=True if quiet else None) as bar:
-            chunks = self.kinematics(_counted(video, bar))
+        with (
+            tqdm(total=stop - first, desc=name, unit="frame", disable=True if quiet else None) as bar,
+            self.kinematics.overlapped(_counted(video, bar)) as chunks,
+        ):
             scores = self.score.of_stream(chunks, float(self.kinematics.coding.scale))
         whole = placed(scores, first, info.n_frames)
         return Prediction(name, info, self.decide(name, whole, info.times_s), whole, self.decide.threshold)
