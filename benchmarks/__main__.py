@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 
-from benchmarks import build, flow
+from benchmarks import build, flow, predict, streaming, training
+from benchmarks.measure import Ratio, Scale
 from pipeline.atomic import write_json
 
 LIBRARIES = ("torch", "torchvision", "ptlflow", "zarr", "numpy")
 
+GROUPS: dict[str, Callable[[Scale], Iterator[Ratio]]] = {
+    "flow": flow.ratios,
+    "build": lambda scale: (
+        build.ratios(scale.rounds, videos=1, frames=12) if scale.quick else build.ratios(scale.rounds)
+    ),
+    "streaming": streaming.ratios,
+    "training": training.ratios,
+    "predict": predict.ratios,
+}
+"""What can be measured, by name; a ratio's name begins with its group's."""
+
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
+    # newer than the oldest torch we run on
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": capabilities.get("cpu_name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -30,24 +46,47 @@ def machine() -> dict[str, object]:
     }
 
 
+def kept(out: Path, measured: set[str]) -> list[dict[str, Any]]:
+    """Earlier rows of groups that are not ``measured`` now, if the machine and its versions are the same."""
+    if not out.exists():
+        return []
+    document = json.loads(out.read_text(encoding="utf-8"))
+    if document["machine"] != machine():
+        click.echo(f"{out} was measured on another machine or other versions: its rows are dropped")
+        return []
+    return [row for row in document["ratios"] if row["name"].split(".")[0] not in measured]
+
+
 @click.command()
-@click.option("--pairs", default=8, show_default=True, help="Pairs of frames at a time.")
-@click.option("--rounds", default=5, show_default=True, help="Measurements of each ratio.")
+@click.argument("names", nargs=-1, type=click.Choice(list(GROUPS)))
+@click.option("--rounds", default=3, show_default=True, help="Measurements of each ratio.")
+@click.option(
+    "--quick", is_flag=True, help="Tiny sizes, to see that everything runs; the figures say nothing."
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--out", default="benchmarks/results.json", show_default=True, type=click.Path(path_type=Path))
-def main(pairs: int, rounds: int, device: str, out: Path) -> None:
-    """Measure ours against what a user would do otherwise, side by side in one run.
+def main(names: tuple[str, ...], rounds: int, quick: bool, device: str, out: Path) -> None:
+    """Measure ours against what a user would do otherwise, side by side in one run; by default everything.
+
+    Rows of groups that are not measured this time stay in the file if the machine and the versions are those
+    they were measured on; otherwise they are dropped.
 
     \b
-    Example:
-      python -m benchmarks --rounds 3
+    Examples:
+      python -m benchmarks
+      python -m benchmarks streaming predict --rounds 5
+      python -m benchmarks --quick --out /tmp/results.json
     """
-    rows = []
-    for ratio in chain(flow.ratios(pairs, rounds, device), build.ratios(rounds)):
-        low, high = ratio.spread
-        click.echo(f"{ratio.name:<40}{ratio.ratio:>7.2f}x   [{low:.2f}, {high:.2f}]   {ratio.against}")
-        rows.append(asdict(ratio))
-    write_json(out, {"machine": machine(), "ratios": rows})
+    groups = list(dict.fromkeys(names)) or list(GROUPS)
+    scale = Scale(1 if quick else rounds, quick, device)
+    rows = kept(out, set(groups))
+    for group in groups:
+        for ratio in GROUPS[group](scale):
+            low, high = ratio.spread
+            click.echo(f"{ratio.name:<42}{ratio.ratio:>7.2f}   [{low:.2f}, {high:.2f}]   {ratio.against}")
+            rows.append(asdict(ratio))
+        # after every group: what is measured is not lost if a later one is stopped
+        write_json(out, {"machine": machine(), "ratios": sorted(rows, key=lambda row: str(row["name"]))})
     click.echo(f"written: {out}")
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from pathlib import Path
 
 import click
 
 from benchmarks.build import NO_LIMITS, film_row, jobs_for
+from benchmarks.measure import peak_bytes
 from pipeline.build.apart import RowProcess
 from pipeline.build.row import RowDone, RowJob, compute_row
 from pipeline.store import create_store
 
 
 def peak_mb(job: RowJob) -> float:
-    """Make a row; the largest resident size of this process since its start, in MB."""
+    """Make a row; the largest resident size of this process so far, in MB."""
     done = compute_row(job)
     if not isinstance(done, RowDone):
         raise TypeError(done.reason)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+    return peak_bytes() / 1e6
 
 
 def peaks_mb(frames: int, height: int, width: int) -> list[float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import Ratio, compared
+from benchmarks.measure import Ratio, Scale, compared, matmul_flops, middle, seconds_per_unit
 from pipeline.device import chosen_device
 from pipeline.flow.gmflow import Gmflow
 from pipeline.flow.networks import NetworkEstimator
@@ -19,20 +21,18 @@ from pipeline.flow.ptlflow_models import new_network
 SIZES = {"gmflow_128": (128, 128), "gmflow_224": (224, 224), "gmflow_256x320": (256, 320)}
 
 
-def ratios(pairs: int, rounds: int, device: str) -> Iterator[Ratio]:
+def ratios(scale: Scale) -> Iterator[Ratio]:
     """Pairs per second, ours to theirs, in float32 and bfloat16; theirs is float32, as ptlflow runs it.
 
-    Args:
-        pairs: of consecutive frames that our way is given at a time; the other way gets a quarter of them.
-        rounds: measurements of each.
-        device: as ``flow.device``.
+    Our way is given eight consecutive pairs at a time, the other way a quarter of them.
     """
-    where = chosen_device(device)
+    pairs, rounds, where = (2 if scale.quick else 8), scale.rounds, chosen_device(scale.device)
     torch.manual_seed(0)  # any weights take the same time
     network = new_network("gmflow").eval().to(where)
     for name, size in SIZES.items():
-        frames = _frames(pairs + 1, size)
-        for precision in ("fp32", "bf16"):
+        frames = _frames(pairs + 1, (64, 64) if scale.quick else size)
+        flops = flops_per_pair(network, frames, where)
+        for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
             engine = NetworkEstimator("gmflow", {}, where, precision, 8, Gmflow(network))
 
             def ours(engine: NetworkEstimator = engine, frames: Any = frames) -> float:
@@ -44,6 +44,20 @@ def ratios(pairs: int, rounds: int, device: str) -> Iterator[Ratio]:
             yield compared(
                 f"flow.{name}.{precision}_vs_naive", ours, theirs, "ptlflow's forward, pair by pair", rounds
             )
+            of_rounds = [
+                (matmul_flops(where, dtype) / flops, 1 / seconds_per_unit(ours)) for _ in range(rounds)
+            ]
+            words = f"multiplying alone; {median(rate for _, rate in of_rounds):.3g} pairs/s"
+            yield middle(
+                f"flow.{name}.{precision}_vs_flop_bound", words, [rate / most for most, rate in of_rounds]
+            )
+
+
+def flops_per_pair(network: Any, frames: np.ndarray[Any, Any], device: torch.device) -> float:
+    """Of both directions of a pair, in one pass; convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        NetworkEstimator("gmflow", {}, device, "fp32", 8, Gmflow(network)).estimate(frames)
+    return float(counter.get_total_flops()) / (len(frames) - 1)
 
 
 def _pair_by_pair(network: Any, frames: np.ndarray[Any, Any], device: torch.device) -> float:

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-from benchmarks import build, flow, measure
+from benchmarks import measure, training
 from benchmarks.__main__ import main
+from ta2net.model.ta2net import TA2Net
+
+NAMES = {
+    *(
+        f"flow.gmflow_{size}.{precision}_vs_{other}"
+        for size in ("128", "224", "256x320")
+        for precision in ("fp32", "bf16")
+        for other in ("naive", "flop_bound")
+    ),
+    "streaming.warm_vs_plain_zarr",
+    "streaming.warm_vs_memmap",
+    "streaming.uncached_vs_plain_zarr",
+    "streaming.stall",
+    "streaming.epoch_as_rows_grow",
+    "training.step_vs_fp32_eager",
+    "training.step_vs_flop_bound",
+    "build.vs_slowest_part",
+    "predict.memory_10min_vs_1min",
+    "predict.dis_720p_vs_realtime",
+    "predict.dis_10s_vs_realtime",
+    "predict.dis_1min_vs_realtime",
+    "predict.dis_10min_vs_realtime",
+    "predict.gmflow_2s_vs_realtime",
+}
+"""What two commits are compared by; a machine may have more, such as a second worker."""
 
 
 def test_the_ratio_is_theirs_over_ours_per_unit(monkeypatch):
@@ -29,18 +58,75 @@ def test_the_ratio_is_theirs_over_ours_per_unit(monkeypatch):
     assert ratio.spread == pytest.approx((2.0, 6.0))
 
 
-def test_the_command_writes_every_ratio(monkeypatch, tmp_path):
-    monkeypatch.setattr(flow, "SIZES", {"gmflow_224": (64, 64)})
-    monkeypatch.setattr(build, "ratios", lambda _: [])  # tests/test_benchmarks_build.py
+def test_everything_is_measured_and_written(tmp_path):
     out = tmp_path / "results.json"
-    done = CliRunner().invoke(main, ["--pairs", "2", "--rounds", "1", "--device", "cpu", "--out", str(out)])
+    done = CliRunner().invoke(main, ["--quick", "--device", "cpu", "--out", str(out)])
     assert done.exit_code == 0, done.output
     document = json.loads(out.read_text())
-    assert [row["name"] for row in document["ratios"]] == [
-        "flow.gmflow_224.fp32_vs_naive",
-        "flow.gmflow_224.bf16_vs_naive",
-    ]
+    names = [row["name"] for row in document["ratios"]]
+    assert set(names) >= NAMES
+    assert names == sorted(set(names))
     for row in document["ratios"]:
         assert row["spread"][0] <= row["ratio"] <= row["spread"][1]
-        assert f"{row['name']:<40}" in done.output
+        assert row["name"] in done.output
+        assert row["against"]
     assert document["machine"]["versions"]["torch"]
+
+
+def test_groups_not_measured_now_stay_if_the_machine_is_the_same(tmp_path, monkeypatch):
+    def measured(names):
+        done = CliRunner().invoke(main, [*names, "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        return {row["name"]: row["ratio"] for row in json.loads(out.read_text())["ratios"]}
+
+    out, figures = tmp_path / "results.json", iter(range(9))
+    groups = {
+        name: lambda _, name=name: iter([measure.Ratio(f"{name}.x", next(figures), "y", (0, 9))])
+        for name in ("build", "flow")
+    }
+    monkeypatch.setattr("benchmarks.__main__.GROUPS", groups)
+    assert measured([]) == {"build.x": 0, "flow.x": 1}
+    assert measured(["flow"]) == {"build.x": 0, "flow.x": 2}
+    monkeypatch.setattr("benchmarks.__main__.machine", lambda: {"cores": 64})
+    assert measured(["build"]) == {"build.x": 3}
+
+
+def test_what_the_parent_holds_is_not_a_process_s_peak():
+    ballast = np.ones(1 << 27)  # a gigabyte
+    code = """
+import numpy as np
+from benchmarks.measure import peak_bytes
+before = peak_bytes()
+held = np.ones(1 << 25)
+print(before, peak_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, grown = map(float, done.stdout.split())
+    assert before < ballast.nbytes
+    assert grown > 0.9 * (1 << 28)
+
+
+def test_a_fresh_process_that_fails_says_why(tmp_path):
+    (tmp_path / "good.json").write_text('{"a": 1}')
+    assert measure.in_fresh_process("json.tool", ["--compact", str(tmp_path / "good.json")]) == {"a": 1}
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(RuntimeError, match="Expecting property name"):
+        measure.in_fresh_process("json.tool", [str(tmp_path / "bad.json")])
+
+
+def test_the_plain_network_is_the_same_network():
+    params = training.tiny_params()
+    torch.manual_seed(0)
+    ours = TA2Net(params.model, params.clips.frames).eval()
+    plain = training.PlainTA2Net(params.model, params.clips.frames).eval()
+    plain.load_state_dict(ours.state_dict())
+    batch = training.random_batch(training.CASES["tiny"]())
+    fields = [field.float() / training.STEPS_PER_PX for field in (batch.velocity, batch.inflection)]
+    with torch.no_grad():
+        said = [network(batch.frames, *fields, batch.valid).probability for network in (ours, plain)]
+    torch.testing.assert_close(said[0], said[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_of_the_paper_is_eight_teraflop():
+    """A clip takes the authors' network 668 GFLOP forward; with the backward pass three times that."""
+    assert training.CASES["paper_batch4"]().flops == pytest.approx(4 * 3 * 668e9, rel=0.01)

@@ -1,0 +1,275 @@
+"""A training step: ours against the same network as plain PyTorch in float32, and against its arithmetic."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor, nn
+
+from benchmarks.measure import (
+    Ratio,
+    Scale,
+    in_fresh_process,
+    matmul_flops,
+    middle,
+    peak_bytes,
+    seconds_per_unit,
+)
+from pipeline.device import chosen_device, has_fast_bf16
+from pipeline.params import read_yaml
+from ta2net.model.encoders import Encoder, field_picture, normalized_frames
+from ta2net.model.size import BACKWARD_OVER_FORWARD, part_sizes
+from ta2net.model.ta2net import Output, TA2Net
+from ta2net.params import Params, overlay
+from ta2net.training.batch import Batch
+from ta2net.training.losses import objective
+from ta2net.training.optimizer import make_optimizer
+from ta2net.training.processes import make_fabric
+from ta2net.training.step import Step
+
+STEPS_PER_PX = 64.0
+PAPER = Path(__file__).parents[1] / "configs" / "audible623.yaml"
+
+
+def paper_params() -> Params:
+    """The paper's configuration, without its pretrained weights: any take the same time."""
+    weightless = {"model": {"pretrained": "none"}}
+    return Params.model_validate(overlay(read_yaml(PAPER), weightless))
+
+
+def tiny_params() -> Params:
+    """The embedded network at a size that only shows that everything runs."""
+    return Params.model_validate(
+        {
+            "model": {"channels": 8},
+            "store": {"size": [32, 32]},
+            "clips": {"frames": 8},
+            "infer": {"stride": 8},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A size of network and batch.
+
+    Attributes:
+        params: the network, and its clips' frames and pixels.
+        batch: clips.
+        steps: in one measurement.
+    """
+
+    params: Params
+    batch: int
+    steps: int
+
+    @property
+    def flops(self) -> float:
+        """Of one step, forward and backward."""
+        params = self.params
+        forward = sum(part.flops for part in part_sizes(params.model, params.clips.frames, params.store.size))
+        return float(forward * self.batch * (1 + BACKWARD_OVER_FORWARD))
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "paper": lambda: Case(paper_params(), 1, 1),
+    "paper_batch4": lambda: Case(paper_params(), 4, 1),
+    "embedded": lambda: Case(Params(), 4, 6),
+    "tiny": lambda: Case(tiny_params(), 2, 1),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one process found.
+
+    Attributes:
+        seconds: of a step.
+        peak_bytes: of its memory.
+    """
+
+    seconds: float
+    peak_bytes: float
+
+
+class PlainTA2Net(TA2Net):
+    """The same network as one would write it down: contiguous pictures, a field's directions one by one."""
+
+    def look(self, frames: Tensor, velocity: Tensor, inflection: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``TA2Net.look``."""
+        image = None if self.encode_frames is None else _plain(self.encode_frames, normalized_frames(frames))
+        fields = (
+            (self.encode_velocity, velocity, self.params.velocity_scale_px),
+            (self.encode_inflection, inflection, self.params.inflection_scale_px),
+        )
+        seen = [
+            None
+            if encoder is None
+            else torch.cat([_plain(encoder, field_picture(field[:, way], scale)) for way in (1, 0)], dim=1)
+            for encoder, field, scale in fields
+        ]
+        aggregated = self.aggregate(image, *seen)
+        return aggregated, self.localize(aggregated)
+
+
+def _plain(encoder: Encoder, pictures: Tensor) -> Tensor:
+    features: Tensor = encoder.head(encoder.backbone(pictures.contiguous()))
+    return features
+
+
+def ratios(scale: Scale) -> Iterator[Ratio]:
+    """At the paper's size with one clip a step, and four; at the embedded size.
+
+    Plain float32 with four clips takes more memory than many machines have, so its measure is one clip;
+    a GPU has the room.
+    """
+    if scale.quick:
+        yield from _against_plain("", "tiny", scale)
+        return
+    on_gpu = chosen_device(scale.device).type == "cuda"
+    yield from _against_plain(
+        "", "paper_batch4" if on_gpu else "paper", replace(scale, rounds=min(2, scale.rounds))
+    )
+    yield from _against_plain(".embedded", "embedded", scale)
+    if not on_gpu:
+        yield _against_bound(".batch4", "paper_batch4", [measured("paper_batch4", "ours", scale)], scale)
+
+
+def _against_plain(suffix: str, name: str, scale: Scale) -> Iterator[Ratio]:
+    """A step of ours against one of plain PyTorch, in turns, and both against the least time there is."""
+    turns = [(measured(name, "ours", scale), measured(name, "plain", scale)) for _ in range(scale.rounds)]
+    ours, theirs = ([turn[index] for turn in turns] for index in range(2))
+    bound = _against_bound(suffix, name, ours, scale)
+    yield bound
+    least_s = bound.ratio * statistics.median(found.seconds for found in ours)
+    reach = statistics.median(found.seconds for found in theirs) / least_s
+    words = (
+        f"plain fp32 eager, peak {_gb(theirs):.1f} GB; multiplying alone would be {reach:.1f} times as fast"
+    )
+    yield middle(
+        f"training.step_vs_fp32_eager{suffix}", words, [plain.seconds / own.seconds for own, plain in turns]
+    )
+
+
+def _against_bound(suffix: str, name: str, ours: list[Found], scale: Scale) -> Ratio:
+    """The time that a step's products take at the measured rate, to the step's own."""
+    case, device = CASES[name](), chosen_device(scale.device)
+    precision = "bf16" if has_fast_bf16(device.type) else "fp32"
+    rate = matmul_flops(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    seconds = [found.seconds for found in ours]
+    words = (
+        f"multiplying alone, {rate / 1e12:.3g} TFLOP/s; {1 / statistics.median(seconds):.3g} steps/s, "
+        f"{precision}, batch {case.batch}, peak {_gb(ours):.1f} GB"
+    )
+    return middle(f"training.step_vs_flop_bound{suffix}", words, [case.flops / rate / s for s in seconds])
+
+
+def _gb(found: list[Found]) -> float:
+    return max(each.peak_bytes for each in found) / 1e9
+
+
+def measured(name: str, way: str, scale: Scale) -> Found:
+    """Some steps of a case, in a fresh process: what others have left behind in memory counts for nothing."""
+    if scale.quick:  # its start takes longer than all the rest
+        return run(CASES[name](), way, scale.device)
+    return Found(**in_fresh_process("benchmarks.training", [name, way, "--device", scale.device]))
+
+
+def run(case: Case, way: str, device_name: str) -> Found:
+    """Some steps on one batch after the first one, which is slower."""
+    device = chosen_device(device_name)
+    batch = random_batch(case).to(device)
+    work = our_step(case, device_name, batch) if way == "ours" else plain_step(case, device, batch)
+    work(1)
+    return Found(seconds_per_unit(lambda: work(case.steps)), peak_bytes(device))
+
+
+def our_step(case: Case, device: str, batch: Batch) -> Callable[[int], float]:
+    """So many of our training steps on one batch; their number."""
+    params = case.params
+    params = params.model_copy(update={"train": params.train.model_copy(update={"device": device})})
+    fabric = make_fabric(params.train)
+    torch.manual_seed(0)
+    model = TA2Net(params.model, params.clips.frames).to(fabric.device)
+    optimizer = make_optimizer(model, params.optim, pretrained=False)
+    step = Step(fabric, model, optimizer, params, STEPS_PER_PX)
+
+    def steps(count: int) -> float:
+        losses = [step(batch, params.optim.lr).total for _ in range(count)]
+        losses[-1].item()
+        return float(count)
+
+    return steps
+
+
+def plain_step(case: Case, device: torch.device, batch: Batch) -> Callable[[int], float]:
+    """The same steps in plain PyTorch: float32, default optimiser, gradients clipped where ours are."""
+    params = case.params
+    torch.manual_seed(0)
+    model = PlainTA2Net(params.model, params.clips.frames).to(device).train()
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optim.name]
+    optimizer = kind(model.parameters(), lr=params.optim.lr)
+
+    def steps(count: int) -> float:
+        for _ in range(count):
+            loss = plain_loss(model, batch, params)
+            optimizer.zero_grad()
+            loss.backward()
+            if params.optim.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), params.optim.clip_norm)
+            optimizer.step()
+            loss.item()
+        return float(count)
+
+    return steps
+
+
+def plain_loss(model: TA2Net, batch: Batch, params: Params) -> Tensor:
+    """The objective of a batch."""
+    fields = (field.float() / STEPS_PER_PX for field in (batch.velocity, batch.inflection))
+    output: Output = model(batch.frames, *fields, batch.valid)
+    return objective(output, batch, params.loss, params.contrast).total
+
+
+def random_batch(case: Case, seed: int = 0) -> Batch:
+    """Clips of noise with a hit every nine frames."""
+    random = torch.Generator().manual_seed(seed)
+    shape, size = (case.batch, case.params.clips.frames), case.params.store.size
+    phase = torch.arange(shape[1]) % 9
+    hard = (phase == 4).float().expand(shape).contiguous()
+    offset = (4 - phase).float().expand(shape).contiguous()
+
+    def field() -> Tensor:
+        return torch.randint(-256, 257, (*shape, 2, 2, *size), generator=random, dtype=torch.int16)
+
+    everywhere = torch.ones(shape, dtype=torch.bool)
+    return Batch(
+        frames=torch.randint(0, 256, (*shape, 3, *size), generator=random, dtype=torch.uint8),
+        velocity=field(),
+        inflection=field(),
+        soft=hard,
+        hard=hard,
+        offset=offset,
+        valid=everywhere,
+        known=everywhere,
+    )
+
+
+@click.command()
+@click.argument("name", type=click.Choice(list(CASES)))
+@click.argument("way", type=click.Choice(["ours", "plain"]))
+@click.option("--device", default="auto", show_default=True)
+def main(name: str, way: str, device: str) -> None:
+    """Print the seconds of a training step and the peak memory, as JSON."""
+    found = run(CASES[name](), way, device)
+    click.echo(json.dumps({"seconds": found.seconds, "peak_bytes": found.peak_bytes}))
+
+
+if __name__ == "__main__":
+    main()
