@@ -6,19 +6,24 @@ import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+from pipeline.owner import is_abandoned, owner_tag, tag_pattern
+
+LEFT_OVER = re.compile(rf"\..+\.{tag_pattern('@')}\.tmp")
 """Names that ``beside`` makes."""
+
+SHOWN_CHARACTERS = 40
+"""Of a file's name in the hidden one: file systems take 255 bytes, and a character may have four."""
 
 
 def beside(path: Path) -> Path:
     """A fresh hidden name next to ``path``, on the same file system, so that renaming it is atomic."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    return path.with_name(f".{path.name[:SHOWN_CHARACTERS]}.{owner_tag('@')}.tmp")
 
 
 @contextmanager
@@ -26,10 +31,11 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well it becomes ``path``, otherwise it is deleted.
 
     The data are flushed to the disk before the rename, so that a power cut cannot leave an empty file
-    under the final name.
+    under the final name. What killed processes left half written in the folder goes with the first file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(target.parent.absolute())
     temporary = beside(target)
     try:
         yield temporary
@@ -40,11 +46,23 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_left_over(folder: Path) -> None:
-    """Delete what killed writers left half written in a folder and below; nobody may be writing there."""
-    for path in folder.rglob(".*.tmp"):
-        if LEFT_OVER.fullmatch(path.name):
-            path.unlink()
+def sweep(folder: Path | int) -> None:
+    """Delete what abandoned writers left half written in a folder: its path, or its descriptor."""
+    # what cannot be seen or deleted is another user's: no reason not to write
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = LEFT_OVER.fullmatch(entry.name)
+            if match is not None:
+                with suppress(OSError):
+                    _delete_if_abandoned(entry, match, folder if isinstance(folder, int) else None)
+
+
+def _delete_if_abandoned(entry: os.DirEntry[str], match: re.Match[str], folder: int | None) -> None:
+    if is_abandoned(match, lambda: entry.stat(follow_symlinks=False).st_mtime):
+        os.unlink(entry.path, dir_fd=folder)
+
+
+_sweep_once = cache(sweep)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

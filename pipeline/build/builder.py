@@ -147,6 +147,9 @@ def build(
     tally = _Tally()
     if plan.compute:
         _compute(plan, partial(jobs_of, plan.compute, fingerprint, identity, params), params, say, tally)
+        if part is None:
+            # of killed processes that were not quite dead when this build began
+            store.remove_leftovers()
     failures = sorted(tally.failures, key=lambda failure: failure.row_id)
     write_json(_failures_file(params.build, part), [asdict(failure) for failure in failures])
     if part is None:

@@ -8,18 +8,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
 
-from pipeline.atomic import written_beside
+from pipeline.atomic import beside, sweep, written_beside
 from pipeline.errors import StoreError
-from pipeline.store.owner import LEFTOVER_AGE_S, is_dead, owner_tag
+from pipeline.owner import is_abandoned, owner_tag, tag_pattern
 from pipeline.store.place import DOCUMENT
 from pipeline.store.schema import ARRAYS, as_bytes
 
-HIDDEN = re.compile(r"\.(?:writing|trash)@(?P<machine>[0-9a-f]+)@(?P<pid>\d+)@[0-9a-f]+")
+HIDDEN = re.compile(rf"\.(?:writing|trash)@{tag_pattern('@')}")
 
 
 class LocalPlace:
@@ -74,18 +75,19 @@ class LocalPlace:
             folder = os.open(self.path / row_id, os.O_RDONLY | os.O_DIRECTORY)
         except NotADirectoryError as error:
             raise FileNotFoundError(row_id) from error
-        temporary = f".{DOCUMENT}.{owner_tag('.')}.tmp"
+        temporary = beside(Path(DOCUMENT)).name
 
         def opener(name: str, flags: int) -> int:
             return os.open(name, flags, 0o666, dir_fd=folder)
 
         try:
+            sweep(folder)
             with open(DOCUMENT, "rb", opener=opener) as file:
                 content = file.read()
-            with open(temporary, "xb", opener=opener) as beside:
-                beside.write(change(content))
-                beside.flush()
-                os.fsync(beside.fileno())
+            with open(temporary, "xb", opener=opener) as changed:
+                changed.write(change(content))
+                changed.flush()
+                os.fsync(changed.fileno())
             os.replace(temporary, DOCUMENT, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             with suppress(FileNotFoundError):
@@ -133,9 +135,7 @@ class LocalPlace:
         found = []
         for path in self.path.iterdir():
             match = HIDDEN.fullmatch(path.name)
-            if match is not None and (
-                is_dead(match["machine"], match["pid"]) or time.time() - _last_change_s(path) > LEFTOVER_AGE_S
-            ):
+            if match is not None and is_abandoned(match, partial(_last_change_s, path)):
                 found.append(path.name)
         return sorted(found)
 
@@ -159,7 +159,7 @@ class LocalAttempt:
 
 
 def hidden_path(store: Path, purpose: str) -> Path:
-    """A fresh hidden name in the store that tells its owner: ``.writing@machine@pid@id``."""
+    """A fresh hidden name in the store that tells its owner: ``.writing@machine@process@id``."""
     return store / f".{purpose}@{owner_tag('@')}"
 
 

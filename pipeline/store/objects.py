@@ -1,7 +1,7 @@
 """Rows on object storage (S3, Google Cloud Storage, ...): visible by one PUT of their document.
 
 There is no renaming there. A row's arrays are written under a key of their own that no other builder uses,
-``.data/<row>~<machine>~<pid>~<id>``, and never change; ``<row>/zarr.json`` then says where they are.
+``.data/<row>~<machine>~<process>~<id>``, and never change; ``<row>/zarr.json`` then says where they are.
 Replacing a row is one PUT of that document, after which the old arrays are deleted. A reader that comes upon
 deleted arrays asks the document again.
 """
@@ -9,10 +9,10 @@ deleted arrays asks the document again.
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import fsspec
@@ -21,13 +21,13 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from pipeline.errors import StorageError, StoreError
-from pipeline.store.owner import LEFTOVER_AGE_S, is_dead, owner_tag
+from pipeline.owner import is_abandoned, owner_tag, tag_pattern
 from pipeline.store.place import DOCUMENT
 from pipeline.store.row import data_key_of, pointing_document
 from pipeline.store.schema import as_bytes
 
 DATA_FOLDER = ".data"
-ATTEMPT = re.compile(r"(?P<row_id>.+)~(?P<machine>[0-9a-f]+)~(?P<pid>\d+)~[0-9a-f]+")
+ATTEMPT = re.compile(rf"(?P<row_id>.+)~{tag_pattern('~')}")
 
 OPTIONS = {"use_listings_cache": False}
 """For every file system: others write there, too, so what was listed once is not to be believed."""
@@ -157,7 +157,7 @@ class ObjectPlace:
             # a row's only arrays are those that its document names: no need to ask
             if (per_row[match["row_id"]] > 1 or match["row_id"] not in rows)
             and not self._is_named(match["row_id"], f"{DATA_FOLDER}/{name}")
-            and (is_dead(match["machine"], match["pid"]) or self._age_s(name) > LEFTOVER_AGE_S)
+            and is_abandoned(match, partial(self._last_change_s, name))
         ]
 
     def discard(self, leftover: str) -> None:
@@ -180,12 +180,12 @@ class ObjectPlace:
         except FileNotFoundError:
             return False
 
-    def _age_s(self, attempt: str) -> float:
-        """Seconds since anything of it was written."""
+    def _last_change_s(self, attempt: str) -> float:
+        """When something of it was last written, in seconds since 1970."""
         folder = f"{self._root}/{DATA_FOLDER}/{attempt}"
         with self.told("list"):
             written = [self._fs.modified(path).timestamp() for path in self._fs.find(folder)]
-        return time.time() - max(written, default=0.0)
+        return max(written, default=0.0)
 
     def _listed(self, prefix: str) -> list[str]:
         folder = f"{self._root}/{prefix}".rstrip("/")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.owner import tag_pattern
 from pipeline.store.checksums import CHECKSUMS, DATA, document_checksum
 from pipeline.store.chunks import StoredArray
 from pipeline.store.schema import COMPLETE, RowAttributes, array_layout
@@ -15,7 +16,7 @@ from pipeline.store.schema import COMPLETE, RowAttributes, array_layout
 DAMAGED = (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, RecursionError)
 """What reading a document that is not a row's may raise."""
 
-_DATA_KEY = re.compile(r"\.data/[A-Za-z0-9_][A-Za-z0-9_.~-]*~[0-9a-f]+~\d+~[0-9a-f]+")
+_DATA_KEY = re.compile(rf"\.data/[A-Za-z0-9_][A-Za-z0-9_.~-]*~{tag_pattern('~')}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pipeline.atomic import remove_left_over
+from pipeline.atomic import LEFT_OVER
 from pipeline.catalog import Row
 from pipeline.store import FlowStore
 from ta2net.model.ta2net import TA2Net
@@ -118,7 +118,9 @@ def write_state(
 
 def resume_from(run: Path, identity: str) -> files.Checkpoint | None:
     """The newest whole checkpoint of the run ``identity``; damaged ones and other runs' are deleted."""
-    remove_left_over(run)
+    for half_written in run.rglob(".*.tmp"):  # by a run that was killed; never readable
+        if LEFT_OVER.fullmatch(half_written.name):
+            half_written.unlink()
     for path in reversed(resumable(run)):
         try:
             found = files.read(path)

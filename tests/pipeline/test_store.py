@@ -238,6 +238,17 @@ def test_leftovers_of_others_stay_for_a_day(store):
     assert not elsewhere.exists()
 
 
+def test_half_written_labels_go_with_the_next_ones(store):
+    write(store)
+    dead = (
+        store.path / "a" / f".zarr.json.{hidden_path(store.path, 'x').name.split('@')[1]}@{2**22 + 1}@ab.tmp"
+    )
+    dead.write_bytes(b"half")
+    store.update_labels("a", (1, 2, 9), 15)
+    assert not dead.exists()
+    assert store.validate(deep=True) == []
+
+
 def test_labels_change_without_the_arrays(store):
     chunk, _ = write(store)
     before = {path: path.stat().st_mtime_ns for path in store.path.rglob("c/**/*") if path.is_file()}
