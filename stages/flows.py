@@ -8,6 +8,7 @@ import click
 
 from pipeline.build import build
 from pipeline.catalog import read_catalog
+from pipeline.errors import Command
 from ta2net.params import read
 
 
@@ -22,7 +23,7 @@ def _part(_context: click.Context, _option: click.Parameter, text: str | None) -
     return part
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--params", "path", default="params.yaml", show_default=True, help="The parameter file.")
 @click.option(
     "--part",
