@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows weights ablation extras bench test lint format clean
+.PHONY: configured help setup repro flows weights ablation extras bench test faults lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench: $(READY) ## measure ours against what one would do otherwise; benchmarks/
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
+
+faults: $(READY) ## kill everything by the hundred, try all bad inputs, some 20 minutes; benchmarks/faults.json
+	$(BIN)/python -m tests.faults
 
 lint: $(READY) ## check format, style and types
 	$(BIN)/ruff format --check .

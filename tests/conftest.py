@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+
+from tests import object_storage
 
 BITS = 8
 QUIET_X264 = {"x264-params": "log-level=none"}
@@ -120,28 +121,17 @@ def copy_stream(source: Path, target: Path, *, first_packet: int = 0, shift: int
 def s3_server() -> Iterator[None]:
     """A server of the S3 protocol on this machine, for this process and those that it starts."""
     pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-tests-only")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    pytest.importorskip("moto.server")
+    with object_storage.s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
         yield
-    server.stop()
 
 
 @pytest.fixture
 def bucket(s3_server: None) -> str:  # noqa: ARG001 - asked for so that it runs
     """The URL of a fresh, empty bucket."""
-    import s3fs
-
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}"
+    return object_storage.new_bucket()
 
 
 @pytest.fixture(scope="module")

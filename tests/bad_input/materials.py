@@ -10,7 +10,7 @@ import av
 import numpy as np
 from ruamel.yaml import YAML
 
-from tests.bad_input.case import run
+from tests.program import run
 
 HEIGHT, WIDTH, FRAMES, RATE = 48, 64, 30, 25
 CLIPS = ("one", "two", "three")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input.case import Case, run, wrong
+from tests.bad_input.case import Case, wrong
 from tests.bad_input.materials import copy_of, make_base
 from tests.bad_input.table import CASES
+from tests.program import run
 
 
 @pytest.fixture(scope="module")
