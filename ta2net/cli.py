@@ -30,7 +30,7 @@ PARAMS_OPTION = click.option(
 CHECKPOINT_OPTION = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="A trained network; default: best.safetensors in train.dir.",
+    help="A trained network, or the name of a built-in one; default: best.safetensors in train.dir.",
 )
 
 
@@ -143,7 +143,7 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
     \b
     Examples:
       ta2net evaluate
-      ta2net evaluate --params my_clips.yaml --checkpoint data/run/best.safetensors
+      ta2net evaluate --params my_clips.yaml --checkpoint real
       ta2net evaluate --scores data/evaluation/scores.csv --threshold 0.6 --out other.json
       ta2net evaluate --hits hits.csv --labels labels.csv --frames 250 --fps 30000/1001 --out metrics.json
     """

@@ -33,12 +33,18 @@ from ta2net.hits.rescore import chosen_decode, decode_section, saved_rows
 from ta2net.hits.rows import stored_rows
 from ta2net.hits.scoring import Scorer
 from ta2net.hits.where import inflection_at
+from ta2net.networks import network_path
 from ta2net.params import Params
 from ta2net.training.checkpoint import BEST, load_model
 
 
+def _chosen(params: Params, checkpoint: str | Path | None) -> Path:
+    """A file, a network that comes with the program, or the best of the training run."""
+    return Path(params.train.dir) / BEST if checkpoint is None else network_path(checkpoint)
+
+
 def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, Any]:
-    """Evaluate a checkpoint (default: the training run's best) on ``evaluation.split``.
+    """Evaluate a network (path or built-in name; default: the run's best) on ``evaluation.split``.
 
     The network is built and shown clips as the checkpoint's own params say; data, device and outputs are
     those of ``params``. All thresholds come with the checkpoint: its validation rows chose them.
@@ -47,7 +53,7 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
         UserError: no checkpoint, no store, no rows of that split.
     """
     device = chosen_device(params.train.device)
-    path = checkpoint or Path(params.train.dir) / BEST
+    path = _chosen(params, checkpoint)
     model, trained, document = load_model(path, device)
     missing = Thresholds.__annotations__.keys() - document["thresholds"].keys()
     if missing:
@@ -105,7 +111,7 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
         UserError: no checkpoint, no store, no such row in ``evaluation.split``.
     """
     device = chosen_device(params.train.device)
-    model, trained, document = load_model(checkpoint or Path(params.train.dir) / BEST, device)
+    model, trained, document = load_model(_chosen(params, checkpoint), device)
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     row = next((row for row in rows if row.row_id == row_id), None)

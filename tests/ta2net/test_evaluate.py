@@ -22,7 +22,9 @@ from ta2net.hits.evaluation import labelled
 from ta2net.hits.summary import read_metrics, summary
 from ta2net.hits.untrained import inflection_magnitude, motion_energy
 from ta2net.hits.where import peak_place
+from ta2net.networks import network_path
 from ta2net.params import PeaksParams
+from ta2net.training.checkpoint import read as read_checkpoint
 from ta2net.training.loop import train
 
 
@@ -67,6 +69,16 @@ def test_files_and_pictures(toy_params, tmp_path):
         UserError, match="no row 'nope' in the eval split; rows there: eval_0, eval_1, eval_2"
     ):
         picture(toy_params, "nope", tmp_path / "q.png")
+
+
+def test_a_built_in_network_is_named(toy_params):
+    """With its own thresholds, on a store it has never seen; names that are none are told."""
+    metrics = evaluate(toy_params, "real")
+    known = read_checkpoint(network_path("real")).document["thresholds"]
+    assert metrics["thresholds"] == known
+    assert metrics["data"]["rows"] == 3
+    with pytest.raises(UserError, match=r"surreal: no checkpoint here, .* built in \(impacts, real\)"):
+        evaluate(toy_params, "surreal")
 
 
 def test_scores_do_not_depend_on_how_windows_are_batched(toy_params):
