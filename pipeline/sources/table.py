@@ -71,7 +71,7 @@ def _text(path: Path) -> str:
     try:
         data = read_bytes(path, MAX_BYTES)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such annotation file; check the paths in `source`") from error
+        raise UserError(f"{path}: no such annotation file; check the path") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     if not data.strip():
