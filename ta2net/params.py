@@ -38,7 +38,7 @@ class FusionParams(Section):
     similarity_channels: Positive = 16
     hidden: Positive = 128
     dropout: Fraction01 = 0.0
-    offset: bool = False
+    offset: bool = True
     """Also say how many frames away, with a fraction, the nearest hit is; moves a peak there."""
 
 
