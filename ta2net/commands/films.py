@@ -13,20 +13,23 @@ from ta2net.commands import completion
 
 if TYPE_CHECKING:
     from ta2net.batch import Outcome
+    from ta2net.hits.document import Hit
 
 
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint",
+    shell_complete=completion.networks,
+    help="A trained network: a file, or a name of `ta2net models`; default: real.",
+)
+SENSITIVITY_OPTION = click.option(
+    "--sensitivity",
+    type=click.Choice(["low", "normal", "high"]),
+    help="low: few false hits; high: few missed ones; default: normal.",
+)
 PREDICTION_OPTIONS = (
     click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
-    click.option(
-        "--checkpoint",
-        shell_complete=completion.networks,
-        help="A trained network: a file, or a name of `ta2net models`; default: real.",
-    ),
-    click.option(
-        "--sensitivity",
-        type=click.Choice(["low", "normal", "high"]),
-        help="low: few false hits; high: few missed ones; default: normal.",
-    ),
+    CHECKPOINT_OPTION,
+    SENSITIVITY_OPTION,
     click.option(
         "--threshold", type=click.FloatRange(0, 1), help="Probability of a hit, in place of the above."
     ),
@@ -173,8 +176,10 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
 
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--hits", required=True, type=click.Path(path_type=Path), help="CSV of the video's hits.")
+@click.option("--hits", type=click.Path(path_type=Path), help="CSV of the video's hits; default: find them.")
 @click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
+@CHECKPOINT_OPTION
+@SENSITIVITY_OPTION
 @click.option("--sounds", type=click.Path(path_type=Path), help="A sound file, or a folder; default: knocks.")
 @click.option("--class", "class_name", help="Which folder of --sounds, where it holds one per class.")
 @click.option("--out", type=click.Path(path_type=Path), help="Dubbed video to write: .mp4, .mov or .mkv.")
@@ -186,25 +191,53 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
     help="Mix the video's own sound under, 6 dB lower, or leave it out.",
 )
 @click.option(
+    "--loudness",
+    type=click.Choice(["probability", "inflection"]),
+    default="probability",
+    show_default=True,
+    help="A hit is louder the surer it is, or the harder the motion changes in it.",
+)
+@click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the pitch changes."
 )
 @click.option(
     "--gain-db", default=0.0, show_default=True, type=float, help="Placed sounds louder or quieter."
 )
-def dub(video: Path, hits: Path, row_id: str | None, **given: Any) -> None:
+def dub(
+    video: Path,
+    hits: Path | None,
+    row_id: str | None,
+    checkpoint: str | None,
+    sensitivity: str | None,
+    **given: Any,
+) -> None:
     """Make a preview that can be heard: VIDEO, its pictures untouched, with a sound at each hit.
 
-    HITS has the columns row_id,frame,time_s,probability,x_fraction,y_fraction, as data/evaluation/hits.csv.
+    Without --hits they are found first, as by predict. HITS has the columns
+    row_id,frame,time_s,probability,x_fraction,y_fraction, as predict writes them.
 
     \b
     Examples:
-      ta2net dub film.mp4 --hits hits.csv --out dubbed.mp4
+      ta2net dub film.mp4 --out dubbed.mp4
       ta2net dub film.mp4 --hits hits.csv --sounds my_drums/ --replace --out dubbed.mov --stem drums.wav
     """
+    from ta2net.deliver.dub import check_outputs
     from ta2net.deliver.dub import dub as run
-    from ta2net.hits.hits_file import read_hits
 
-    done = run(video, read_hits(hits, row_id), **given)
+    check_outputs(video, given["out"], given["stem"])  # before minutes of looking for hits
+    if hits is None:
+        if row_id is not None:
+            raise click.UsageError("--row chooses among the rows of --hits: give that, too")
+        from ta2net.prediction import File2Hits
+
+        found: Sequence[Hit] = File2Hits(checkpoint, sensitivity=sensitivity)(video, quiet=False).hits
+    else:
+        if checkpoint is not None or sensitivity is not None:
+            raise click.UsageError("--checkpoint and --sensitivity find hits: leave them or --hits out")
+        from ta2net.hits.hits_file import read_hits
+
+        found = read_hits(hits, row_id)
+    done = run(video, found, **given)
     for note in done.notes:
         click.echo(note, err=True)
     written = " and ".join(str(given[name]) for name in ("out", "stem") if given[name])

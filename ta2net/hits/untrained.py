@@ -30,13 +30,21 @@ def motion_energy(window: Window, steps_per_px: float) -> NDArray[np.float64]:
 
 
 def inflection_magnitude(window: Window, steps_per_px: float) -> NDArray[np.float64]:
+    """Mean length of the inflection *at* each frame, see ``mean_inflection``."""
+    return mean_inflection(window.inflection, steps_per_px)
+
+
+def mean_inflection(inflection: NDArray[np.generic], steps_per_px: float) -> NDArray[np.float64]:
     """Mean length of the inflection *at* each frame, both directions of time: (n,) px per frame squared.
 
     A hit at frame t changes the velocity between the intervals (t-1, t) and (t, t+1): that change is
     ``a+_{t-1}`` and ``a-_{t+1}``, so both are moved onto t. The first and last frame keep their neighbour's.
+
+    Args:
+        inflection: coded, (n, 2, 2, H, W).
     """
-    forward = mean_magnitude(window.inflection[:, FORWARD], steps_per_px)
-    backward = mean_magnitude(window.inflection[:, BACKWARD], steps_per_px)
+    forward = mean_magnitude(inflection[:, FORWARD], steps_per_px)
+    backward = mean_magnitude(inflection[:, BACKWARD], steps_per_px)
     at_frame = forward.copy()
     at_frame[1:-1] = 0.5 * (forward[:-2] + backward[2:])
     at_frame[0], at_frame[-1] = at_frame[1], at_frame[-2]

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.probe import VideoInfo, probe
 from ta2net.deliver.belonging import check_hits
 from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
+from ta2net.deliver.dub.loudness import Loudness, by_inflection, by_probability
 from ta2net.deliver.dub.mix import Placement, mixed, peak, safe_gain
 from ta2net.deliver.dub.mux import check_format, write_dubbed
 from ta2net.deliver.dub.original import UNDER_DB, original_sound, original_start
@@ -49,6 +50,7 @@ def dub(
     keep_original: bool = True,
     seed: int = 0,
     gain_db: float = 0.0,
+    loudness: Loudness = "probability",
     class_name: str | None = None,
 ) -> Dubbed:
     """Place a sound at each hit of a video; write it beside the video's pictures, alone, or both.
@@ -66,6 +68,7 @@ def dub(
         keep_original: mix the video's own sound under, 6 dB lower; otherwise it is left out.
         seed: of the changes of pitch.
         gain_db: makes the placed sounds louder or quieter.
+        loudness: what makes one hit louder than another, see ``ta2net.deliver.dub.loudness``.
         class_name: which folder of ``sounds``.
 
     Raises:
@@ -73,7 +76,7 @@ def dub(
             written.
         VideoError: the video cannot be read.
     """
-    _check_outputs(video, out, stem)
+    check_outputs(video, out, stem)
     if not math.isfinite(gain_db):
         raise UserError(f"a gain of {gain_db} dB is no level; give a number such as -6")
     info = probe(video)
@@ -84,7 +87,14 @@ def dub(
         notes.append("no hits: nothing was placed")
     first, end = _span(info)
     placed = place(
-        hits, info, bank.sounds, first_sample=first, n_samples=end - first, seed=seed, gain_db=gain_db
+        hits,
+        info,
+        bank.sounds,
+        first_sample=first,
+        n_samples=end - first,
+        seed=seed,
+        gain_db=gain_db,
+        level_db=by_inflection(info, hits) if loudness == "inflection" else by_probability,
     )
     if stem is not None:
         notes += _write_stem(placed, end - first, stem)
@@ -93,7 +103,12 @@ def dub(
     return Dubbed(len(placed), tuple(notes))
 
 
-def _check_outputs(video: str | Path, out: str | Path | None, stem: str | Path | None) -> None:
+def check_outputs(video: str | Path, out: str | Path | None, stem: str | Path | None) -> None:
+    """Refuse what ``dub`` could not write.
+
+    Raises:
+        UserError: nothing to write, a format that is none, or the video itself.
+    """
     if out is None and stem is None:
         raise UserError("nothing to write: give --out VIDEO, --stem WAV, or both")
     if out is not None:

@@ -10,14 +10,13 @@ import numpy as np
 
 from pipeline.probe import VideoInfo
 from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
+from ta2net.deliver.dub.loudness import Level, by_probability
 from ta2net.deliver.dub.mix import Placement
 from ta2net.deliver.dub.sounds import FADE_OUT_S, Sound, faded
 
 if TYPE_CHECKING:  # its module loads torch, which takes seconds
     from ta2net.hits.document import Hit
 
-LOUDNESS_RANGE_DB = 12.0
-"""How much quieter a hit of probability 0 would be than one of probability 1."""
 PITCH_RANGE_PERCENT = 4
 """A sound is played up to this much faster or slower, in steps of 1 %: less than a semitone."""
 
@@ -41,6 +40,7 @@ def place(
     n_samples: int,
     seed: int = 0,
     gain_db: float = 0.0,
+    level_db: Level = by_probability,
 ) -> list[Placement]:
     """Where each hit's sound lies on the sound track; the order in which hits come does not matter.
 
@@ -53,6 +53,7 @@ def place(
         first_sample: where the track begins, in samples at 48 kHz from time 0 of the video file.
         n_samples: its length; a sound that would go past it is faded out there.
         gain_db: added to all.
+        level_db: of each hit.
     """
     if not sounds:
         raise ValueError("no sounds to place")
@@ -66,7 +67,7 @@ def place(
         room = n_samples - start
         if len(samples) > room:
             samples = faded(samples[:room], 0.0, min(FADE_OUT_S, room / SAMPLE_RATE / 4))
-        level = amplitude(gain_db - LOUDNESS_RANGE_DB * (1.0 - hit.probability))
+        level = amplitude(gain_db + level_db(hit))
         placements.append(Placement(start, samples, level))
     return placements
 
