@@ -112,11 +112,13 @@ def _code_sha256() -> str:
 
 
 def is_made(directory: Path, wanted: Wanted) -> bool:
-    """Whether the clip's video is there, complete and as asked."""
+    """Whether the clip's video and meta file are there, whole and as asked."""
     meta = directory / "meta" / f"{wanted.clip_id}.json"
     video = directory / "videos" / f"{wanted.clip_id}.mp4"
     try:
         document = json.loads(meta.read_text(encoding="utf-8"))
+        if document["checksum"] != _checksum(document):
+            return False
         return bool(document["fingerprint"] == fingerprint(wanted)) and document["sha256"] == sha256_of(video)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -136,7 +138,7 @@ def make_clip(directory: Path, wanted: Wanted) -> str:
 
 def _meta(clip: Clip, sha256: str) -> dict[str, Any]:
     rows = zip(clip.hits, clip.contacts, clip.positions_px, strict=True)
-    return {
+    document = {
         "fingerprint": fingerprint(clip.wanted),
         "sha256": sha256,
         "class": clip.wanted.kind,
@@ -154,6 +156,13 @@ def _meta(clip: Clip, sha256: str) -> dict[str, Any]:
             for frame, contact, (x_px, y_px) in rows
         ],
     }
+    return {**document, "checksum": _checksum(document)}
+
+
+def _checksum(meta: dict[str, Any]) -> str:
+    """SHA-256 of a meta file's other entries: a bit that flips there would be a wrong label."""
+    others = {key: value for key, value in meta.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _render_all(directory: Path, missing: list[Wanted], workers: int) -> None:
