@@ -21,7 +21,7 @@ from tests.faults.kinds import Kind, must_succeed
 from tests.faults.outputs import State
 from tests.program import Running
 
-POLL_S = 0.002
+POLL_S = 0.001
 LATEST = 0.9
 """Share of an undisturbed run's changes before which the kill comes."""
 MAX_DELAY_S = 0.03
@@ -59,11 +59,13 @@ def kill_once(kind: Kind, seed: int, base: Path, work: Path, in_flight: int) -> 
     """
     chance = random.Random(f"{kind.name} {seed}")
     moment = chance.uniform(0.0, LATEST) * changes(kind, base)
-    for _ in range(ATTEMPTS):
-        _fresh(kind, base, work)
-        if _run_and_kill(kind, work, moment, chance.uniform(0.0, MAX_DELAY_S)):
+    delay_s = chance.uniform(0.0, MAX_DELAY_S)
+    for attempt in range(ATTEMPTS):
+        fresh(kind, base, work)
+        # if it is over before, as its last files come all at once, the next one is killed earlier
+        earlier = 0.0 if attempt == ATTEMPTS - 1 else moment / 2**attempt
+        if run_and_kill(kind, work, earlier, delay_s / 2**attempt):
             break
-        moment /= 2  # it was over before: the machine was too busy to look often
     else:
         return Killed(kind.name, seed, False, 0, in_flight, ("it could not be killed in time",))
     before = kind.output.rows(work) if kind.build else {}
@@ -90,7 +92,7 @@ def kill_once(kind: Kind, seed: int, base: Path, work: Path, in_flight: int) -> 
 def changes(kind: Kind, base: Path) -> int:
     """Changes of files that an undisturbed run of this kind shows; its result is compared, too."""
     work = base.with_name(f"undisturbed {kind.name}")
-    _fresh(kind, base, work)
+    fresh(kind, base, work)
     running = kind.begin(work)
     seen = _watch(running[0], kind, work, None)
     outcome = running[0].outcome()
@@ -103,13 +105,14 @@ def changes(kind: Kind, base: Path) -> int:
     return seen
 
 
-def _fresh(kind: Kind, base: Path, work: Path) -> None:
+def fresh(kind: Kind, base: Path, work: Path) -> None:
+    """Make ``work`` a copy of the base without what this kind makes."""
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(base, work)
     kind.output.remove(work)
 
 
-def _run_and_kill(kind: Kind, work: Path, moment: float, delay_s: float) -> bool:
+def run_and_kill(kind: Kind, work: Path, moment: float, delay_s: float) -> bool:
     """Whether somebody was killed while the run was at work."""
     running = kind.begin(work)
     try:
