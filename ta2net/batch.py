@@ -17,6 +17,7 @@ from ta2net.inputs import folders_of, videos_of
 from ta2net.networks import network_path
 from ta2net.pages import Reporter, read_labels
 from ta2net.prediction import File2Hits, Prediction, Scores2Hits
+from ta2net.training.provenance import versions
 
 HITS, CANDIDATES = "hits.csv", "candidates.csv"
 
@@ -112,11 +113,12 @@ def predict_videos(
     network = str(checkpoint) if checkpoint else f"{file.name}, built in: has seen rendered clips only"
     reporter = Reporter(predictor, network, known, start_s, end_s)
     model = f"{file.name}, threshold {predictor.decide.threshold:.3f}"
+    programs = {name: number for name, number in versions().items() if number is not None}
 
     def deliver(found: Prediction, folder: Path) -> None:
         if not names and not report:
             return
-        timeline = timeline_of(look_at(found.info), found.hits, model=model)
+        timeline = timeline_of(look_at(found.info), found.hits, model=model, versions=programs)
         if names:
             write_exports(timeline, names, folder)
         if report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -215,7 +216,10 @@ def test_the_command_line(checkpoint, film, tmp_path):
     assert [float(line.split("\t")[0]) for line in markers] == pytest.approx(
         [float(hit["time_s"]) - 0.4 for hit in hits], abs=1e-5
     )
-    assert len(json.loads((folder / "film.hits.json").read_text())["hits"]) == len(hits) > 0
+    document = json.loads((folder / "film.hits.json").read_text())
+    assert len(document["hits"]) == len(hits) > 0
+    assert document["model"].startswith(f"{checkpoint.name}, threshold 0.")
+    assert document["versions"].items() >= {"ta2net": version("ta2net"), "torch": version("torch")}.items()
     again = CliRunner().invoke(main, [*arguments[:2], *arguments[3:], "--skip-existing"])
     assert again.exit_code == 0, again.output
     assert "complete, skipped" in again.output
