@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,10 @@ LEFT_OVER = re.compile(rf"\..+\.{tag_pattern('@')}\.tmp")
 
 SHOWN_CHARACTERS = 40
 """Of a file's name in the hidden one: file systems take 255 bytes, and a character may have four."""
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of writing to an open file."""
 
 
 def beside(path: Path) -> Path:
@@ -42,6 +47,10 @@ def written_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(target)
+    except OSError as error:
+        if error.errno in NO_ROOM and error.filename is None:
+            error.filename = str(target)  # the kernel says what, not where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
