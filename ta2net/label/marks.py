@@ -19,8 +19,9 @@ from ta2net.deliver.exports.film import Film
 from ta2net.deliver.timecode import can_drop, editing_rate, frame_of
 
 MAX_BYTES = 64_000_000
-NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII)
-CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", re.ASCII)
+NUMBER = re.compile(r"[+-]?\d{1,9}(?:[.,]\d{1,30})?", re.ASCII)
+CLOCK = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d{1,30})?)", re.ASCII)
+FRAME = re.compile(r"\d{1,9}", re.ASCII)
 TIMECODE = re.compile(r"\b(\d\d:\d\d:\d\d)([:;.,])(\d{2,4})\b", re.ASCII)
 LOCATOR = re.compile(r"\*\s*LOC:\s*(\S+)", re.ASCII)
 TIMELINE_START = "01:00:00:00"
@@ -75,7 +76,7 @@ def audacity(file: MarkFile) -> Iterator[Mark]:
         start = text.split("\t")[0].strip()
         if "\t" not in text or not NUMBER.fullmatch(start):
             raise file.error(line, f"{text[:60]!r} is no label (start, tab, end, tab, text)")
-        yield Mark(line, start, Fraction(start.replace(",", ".")) + file.film.player_zero_s)
+        yield Mark(line, start, _seconds(start) + file.film.player_zero_s)
 
 
 def reaper(file: MarkFile) -> Iterator[Mark]:
@@ -110,12 +111,12 @@ def table(file: MarkFile) -> Iterator[Mark]:
         if time and not NUMBER.fullmatch(time):
             raise file.error(line, f"time_s is {time[:40]!r}, no number of seconds")
         if not frame:
-            yield Mark(line, f"{time} s", Fraction(time))
+            yield Mark(line, f"{time} s", _seconds(time))
             continue
-        if not frame.isascii() or not frame.isdecimal() or int(frame) >= len(times_s):
+        if not FRAME.fullmatch(frame) or int(frame) >= len(times_s):
             raise file.error(line, f"frame is {frame[:40]!r}; the video's frames are 0 to {len(times_s) - 1}")
         shown_s = times_s[int(frame)]
-        if time and abs(Fraction(time) - shown_s) > 1 / file.film.fps / 2:
+        if time and abs(_seconds(time) - shown_s) > 1 / file.film.fps / 2:
             raise file.error(
                 line,
                 f"frame {frame} is shown at {float(shown_s):.6f} s, but time_s is {time}; correct one and "
@@ -154,6 +155,11 @@ def edl(file: MarkFile) -> Iterator[Mark]:
                 "if the timeline starts elsewhere, give --start-timecode",
             )
         yield Mark(line, timecode, file.film.times_s[0] + place / rate)
+
+
+def _seconds(number: str) -> Fraction:
+    """Of what ``NUMBER`` matches; some programs write a decimal comma."""
+    return Fraction(number.replace(",", "."))
 
 
 def _counting(lines: list[str]) -> bool:
