@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,11 @@ SCORES, MAPS = "scores.csv", "maps.npz"
 COLUMNS = ("row_id", "frame", "time_s", "probability", "offset_frames")
 MAX_SCORES_BYTES = 1 << 32
 """Some hundred bytes a frame."""
+DAMAGED_ARCHIVE = (
+    *(OSError, ValueError, EOFError, TypeError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile may raise over an archive with other bytes in it."""
 AGAIN = "write it again with `ta2net evaluate --checkpoint ...`"
 
 
@@ -144,9 +150,11 @@ def read_maps(path: str | Path, n_frames: Mapping[str, int]) -> dict[str, NDArra
             maps = {row_id: archive[row_id] for row_id in n_frames}
     except KeyError as error:
         raise UserError(f"{file}: no maps of a row that has scores ({error}); {AGAIN}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_ARCHIVE as error:
         raise UserError(f"{file}: not an archive of maps ({error}); {AGAIN}") from error
     for row_id, found in maps.items():
+        if not isinstance(found, np.ndarray):
+            raise UserError(f"{file}: row {row_id!r} holds no array; {AGAIN}")
         if found.ndim != 3 or len(found) != n_frames[row_id] or found.dtype != np.float16:
             raise UserError(
                 f"{file}: row {row_id!r} holds {found.dtype} {found.shape} where {n_frames[row_id]} maps of "
