@@ -15,6 +15,9 @@ from pipeline.errors import UserError
 Split = Literal["train", "val", "eval"]
 SPLITS: tuple[Split, ...] = ("train", "val", "eval")
 
+TEXTS = ("row_id", "source", "video_id", "group", "path", "split", "class_name", "fps", "sha256")
+"""Entries of a row's JSON object that are text."""
+
 MIN_FRAMES = 5
 """A shorter video has no frame with the whole tuple: v-, v+, a-, a+ exist for t = 2 .. n-3."""
 
@@ -59,16 +62,38 @@ class Row:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Row:
-        """The inverse of ``to_json``."""
-        positions = document["hit_positions_px"]
+        """The inverse of ``to_json``.
+
+        Raises:
+            ValueError, TypeError, KeyError, ZeroDivisionError: it is not what that writes.
+        """
+        _check_types(document)
+        positions, fps = document["hit_positions_px"], Fraction(document["fps"])
+        if fps <= 0:
+            raise ValueError(f"fps is {document['fps']}")
         return cls(
             **{
                 **document,
                 "hits": tuple(document["hits"]),
                 "hit_positions_px": None if positions is None else tuple((x, y) for x, y in positions),
-                "fps": Fraction(document["fps"]),
+                "fps": fps,
             }
         )
+
+
+def _check_types(document: dict[str, Any]) -> None:
+    """Refuse values of other types: rows are used without another look."""
+    texts = {name: document[name] for name in TEXTS}
+    numbers = {name: document[name] for name in ("annotated_until", "n_frames")}
+    positions = document["hit_positions_px"] or ()
+    wrong = [name for name, value in texts.items() if type(value) is not str]
+    wrong += [name for name, value in numbers.items() if type(value) is not int or value < 0]
+    if any(type(frame) is not int or frame < 0 for frame in document["hits"]):
+        wrong.append("hits")
+    if any(type(value) not in (int, float) for place in positions for value in place):
+        wrong.append("hit_positions_px")
+    if wrong or document["split"] not in SPLITS:
+        raise ValueError(f"a wrong value of {', '.join(wrong or ['split'])}")
 
 
 @dataclass(frozen=True)
