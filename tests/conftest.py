@@ -13,8 +13,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tests import object_storage
+
+settings.register_profile("long", max_examples=5000, deadline=None)
 
 BITS = 8
 QUIET_X264 = {"x264-params": "log-level=none"}
