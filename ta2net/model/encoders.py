@@ -6,6 +6,7 @@ stage, then a 1x1 convolution to ``channels``, batch norm, ReLU.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -136,9 +137,19 @@ class Encoder(nn.Module):
 
 def normalized_frames(frames: Tensor) -> Tensor:
     """uint8 RGB (B, 3, H, W) -> float32, ImageNet's mean and deviation taken out."""
-    mean = torch.tensor(IMAGENET_MEAN, device=frames.device).view(1, 3, 1, 1) * 255.0
-    std = torch.tensor(IMAGENET_STD, device=frames.device).view(1, 3, 1, 1) * 255.0
+    mean, std = _imagenet(frames.device, torch.get_default_dtype())
     return (frames.float() - mean) / std
+
+
+@cache
+def _imagenet(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of 0..255, (1, 3, 1, 1); sent once, as the host waits until they have arrived."""
+    with torch.inference_mode(False):
+        values = (
+            torch.tensor((IMAGENET_MEAN, IMAGENET_STD), device=device, dtype=dtype).view(2, 1, 3, 1, 1)
+            * 255.0
+        )
+    return values[0], values[1]
 
 
 def field_picture(field: Tensor, scale_px: float) -> Tensor:

@@ -41,8 +41,9 @@ def objective(output: Output, batch: Batch, loss: LossParams, contrast: Contrast
     """
     soft, hard, known, valid = batch.soft, batch.hard, batch.known, batch.valid
     action = torch.stack([action_loss(logits, soft, hard, known, loss) for logits in output.logits]).mean()
-    vectors = capped(torch.stack((output.motion[valid], output.still[valid])), contrast.frames)
-    contrastive = contrastive_loss(vectors[0], vectors[1], contrast)
+    chosen, counts = chosen_frames(valid, contrast.frames)
+    motion, still = (x.flatten(0, 1).index_select(0, chosen) for x in (output.motion, output.still))
+    contrastive = contrastive_loss(motion, still, counts, contrast)
     smoothness = smoothness_loss(output.localization, valid)
     total = loss.action * action + loss.contrast * contrastive + loss.smoothness * smoothness
     offset = torch.zeros_like(action)
@@ -86,38 +87,58 @@ def offset_loss(predicted: Tensor, target: Tensor, counts: Tensor) -> Tensor:
     return (error * counts).sum() / counts.sum().clamp(min=1)
 
 
-def capped(vectors: Tensor, frames: int) -> Tensor:
-    """At most ``frames`` of the k vectors in (2, k, C), evenly spread over the batch."""
-    count = vectors.shape[1]
-    if count <= frames:
-        return vectors
-    chosen = torch.linspace(0, count - 1, frames, device=vectors.device).round().long()
-    return vectors[:, chosen]
+def chosen_frames(valid: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """At most ``frames`` of the valid frames of a batch, evenly spread over it.
+
+    How many are valid is known to the device alone, and the host must not wait for it: the shapes follow
+    from the batch's own, and of what is chosen only the first so many count.
+
+    Args:
+        valid: (B, T) bool.
+
+    Returns:
+        indices (k,) into the B T frames, and (k,) bool: which of them count; k = min(B T, frames).
+    """
+    flat = valid.flatten()
+    count = flat.sum()
+    size = min(len(flat), frames)
+    place = torch.arange(size, device=valid.device)
+    counts = place < count
+    if size < len(flat):
+        place = torch.where(count > size, (place * ((count - 1) / (size - 1))).round().long(), place)
+    valid_first = flat.int().argsort(descending=True, stable=True)
+    return valid_first[place], counts
 
 
-def contrastive_loss(motion: Tensor, still: Tensor, params: ContrastParams) -> Tensor:
-    """Eq. 11: ``L_nc + L_pc(motion) + L_pc(still)`` for (k, C) vectors; 0 for fewer than two frames."""
-    if motion.shape[0] < 2:
-        return motion.float().sum() * 0.0
+def contrastive_loss(motion: Tensor, still: Tensor, counts: Tensor, params: ContrastParams) -> Tensor:
+    """Eq. 11: ``L_nc + L_pc(motion) + L_pc(still)``; 0 for fewer than two frames that count.
+
+    motion, still (k, C); counts (k,) bool.
+    """
+    if len(counts) < 2:
+        return (motion.float().sum() + still.float().sum()) * 0.0
     motion, still = F.normalize(motion.float(), dim=1), F.normalize(still.float(), dim=1)
-    negative = -torch.log(1 - _clamped(_cosines(motion, still))).mean()
-    return negative + positive_contrast(motion, params) + positive_contrast(still, params)
+    both = counts[:, None] & counts
+    negative = -_mean(torch.log(1 - _clamped(_cosines(motion, still))), both)
+    positive = positive_contrast(motion, both, params) + positive_contrast(still, both, params)
+    return (negative + positive) * (counts.sum() > 1)
 
 
-def positive_contrast(unit: Tensor, params: ContrastParams) -> Tensor:
+def positive_contrast(unit: Tensor, both: Tensor, params: ContrastParams) -> Tensor:
     """Eq. 9-10 for unit vectors (k, C): pairs weighted by ``exp(-alpha rank)``, the diagonal left out.
 
     ``rank: row`` counts from the most similar other vector of the same row (Xie et al., 2022);
-    ``rank: global`` ranks all pairs together, as the paper's text reads.
+    ``rank: global`` ranks all pairs together, as the paper's text reads. Only pairs in ``both`` (k, k) bool
+    count.
     """
-    count = unit.shape[0]
-    cosine = _cosines(unit, unit)
-    pairs = cosine[~torch.eye(count, dtype=torch.bool, device=unit.device)].view(count, count - 1)
-    ranked = pairs.detach() if params.rank == "row" else pairs.detach().flatten()
-    order = ranked.argsort(dim=-1, descending=True, stable=True)
+    pairs, both = _off_diagonal(_cosines(unit, unit)), _off_diagonal(both)
+    ranked = pairs.detach().masked_fill(~both, -torch.inf)  # behind all others
+    order = (ranked if params.rank == "row" else ranked.flatten()).argsort(
+        dim=-1, descending=True, stable=True
+    )
     rank = order.argsort(dim=-1).view_as(pairs)
     weight = torch.exp(-params.alpha * rank)
-    return -(weight * torch.log(_clamped(pairs))).mean()
+    return -_mean(weight * torch.log(_clamped(pairs)), both)
 
 
 def smoothness_loss(localization: Tensor, valid: Tensor) -> Tensor:
@@ -134,6 +155,17 @@ def smoothness_loss(localization: Tensor, valid: Tensor) -> Tensor:
     squared = second.square().sum(dim=2)
     norm = torch.where(squared > 0, squared.clamp(min=1e-20), 1.0).sqrt() * (squared > 0)
     return (norm * whole).sum(dim=1).mean()
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Of the values that count; 0 if none does."""
+    return (values * counts).sum() / counts.sum().clamp(min=1)
+
+
+def _off_diagonal(square: Tensor) -> Tensor:
+    """(k, k) -> (k, k - 1), without the diagonal; a mask would make the host wait for a GPU to count it."""
+    size = len(square)
+    return square.flatten()[1:].view(size - 1, size + 1)[:, :-1].reshape(size, size - 1)
 
 
 def _cosines(one: Tensor, other: Tensor) -> Tensor:

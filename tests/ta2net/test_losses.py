@@ -13,7 +13,7 @@ from ta2net.params import ContrastParams, LossParams
 from ta2net.training.batch import Batch
 from ta2net.training.losses import (
     action_loss,
-    capped,
+    chosen_frames,
     contrastive_loss,
     focal_loss,
     objective,
@@ -282,21 +282,44 @@ def test_the_most_similar_other_vector_has_rank_0():
     near, far, none = np.log(np.cos(np.deg2rad(30))), np.log(np.cos(np.deg2rad(60))), np.log(5e-4)
     late = np.exp(-0.25)
     by_hand = -((near + late * none) + (near + late * far) + (far + late * none)) / 6
-    assert positive_contrast(unit, ContrastParams()).item() == pytest.approx(by_hand, rel=1e-6)
+    every = torch.ones(3, 3, dtype=torch.bool)
+    assert positive_contrast(unit, every, ContrastParams()).item() == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_one_vector_has_nothing_to_be_contrasted_with():
     vector = torch.ones(1, 3, requires_grad=True)
-    loss = contrastive_loss(vector, vector * 2, ContrastParams())
+    loss = contrastive_loss(vector, vector * 2, torch.tensor([True]), ContrastParams())
     loss.backward()
     assert loss.item() == 0.0
     assert vector.grad.tolist() == [[0.0, 0.0, 0.0]]
 
 
-def test_capping_spreads_over_the_batch():
-    vectors = torch.arange(10.0).view(1, 10, 1)
-    assert capped(vectors, 4).flatten().tolist() == [0, 3, 6, 9]
-    assert capped(vectors, 10) is vectors
+@pytest.mark.parametrize(
+    ("valid", "frames", "chosen"),
+    [
+        ("1111111111", 4, [0, 3, 6, 9]),
+        ("1111111111", 10, [*range(10)]),
+        ("0011111111", 3, [2, 6, 9]),  # the middle of eight is 3.5, to the even 4
+        ("1010100000", 4, [0, 2, 4]),
+        ("1100011000", 10, [0, 1, 5, 6]),
+        ("0000000000", 4, []),
+    ],
+)
+def test_the_frames_to_contrast_are_spread_over_the_valid_ones(valid, frames, chosen):
+    mask = torch.tensor([bit == "1" for bit in valid]).view(2, 5)
+    indices, counts = chosen_frames(mask, frames)
+    assert len(indices) == len(counts) == min(10, frames)
+    assert indices[counts].tolist() == chosen
+
+
+@pytest.mark.parametrize("rank", ["row", "global"])
+def test_frames_that_do_not_count_change_nothing(rank):
+    generator = torch.Generator().manual_seed(0)
+    motion, still = torch.randn(2, 6, 4, generator=generator) + 0.5
+    params, counts = ContrastParams(rank=rank), torch.tensor([True] * 4 + [False] * 2)
+    alone = contrastive_loss(motion[:4], still[:4], counts[:4], params)
+    motion[4:], still[5] = motion[:2], 0.0
+    torch.testing.assert_close(contrastive_loss(motion, still, counts, params), alone)
 
 
 def test_smoothness_by_hand():

@@ -108,7 +108,7 @@ def test_autocast_changes_nothing(case, dtype):
 
 def test_vectors_of_length_0_have_no_direction_to_learn():
     vectors = torch.zeros(4, 3, requires_grad=True)
-    contrastive_loss(vectors, vectors * 2, ContrastParams()).backward()
+    contrastive_loss(vectors, vectors * 2, torch.ones(4, dtype=torch.bool), ContrastParams()).backward()
     assert torch.all(vectors.grad == 0)
 
 
