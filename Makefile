@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows weights ablation extras bench test faults lint format clean
+.PHONY: configured help setup repro flows weights ablation extras bench bench-gpu test faults lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ extras: flows ## what each extra of the training recipe is worth: 30 training ru
 
 bench: $(READY) ## measure ours against what one would do otherwise; benchmarks/results.json
 	MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296 $(BIN)/python -m benchmarks
+
+bench-gpu: $(READY) ## the same for a CUDA GPU, some ten minutes; benchmarks/results_gpu.json
+	$(BIN)/python -m benchmarks.gpu
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest

@@ -101,7 +101,7 @@ def ratios(scale: Scale) -> Iterator[Ratio]:
     """Warm, without a cache and cold, against plain Zarr and memory maps; stall; growth with videos."""
     count, frames, size, steps = (4, 20, 16, 3) if scale.quick else (16, 128, 112, 16)
     with tempfile.TemporaryDirectory() as name:
-        streams = make_streams(Path(name), count, frames, size)
+        streams = make_streams(Path(name), count, frames, _params(count, frames, size))
         warm, uncached = streams.loader(), streams.loader(cache_bytes=0)
         plain, mapped = streams.plain_zarr(), streams.memmaps()
 
@@ -178,14 +178,24 @@ def _growth(streams: Streams, rounds: int) -> Ratio:
     return middle("streaming.epoch_as_rows_grow", words, values)
 
 
-def make_streams(folder: Path, count: int, frames: int, size: int, **params: Any) -> Streams:
-    """Write a store of ``count`` rows of ``frames`` frames, ``size`` px a side, and its Catalog rows.
+def _params(count: int, frames: int, size: int) -> Params:
+    return Params.model_validate(
+        {
+            "clips": {"frames": min(64, frames), "batch": min(4, count)},
+            "infer": {"stride": min(32, frames)},
+            "store": {"size": [size, size]},
+        }
+    )
+
+
+def make_streams(folder: Path, count: int, frames: int, params: Params) -> Streams:
+    """Write a store of ``count`` rows of ``frames`` frames of ``store.size``, and its Catalog rows.
 
     Fields change smoothly in place and time with a little noise, as flow does: they compress like it.
     """
     store = create_store(folder / "flows.zarr")
     rows = tuple(_row(f"row_{number:05d}", frames) for number in range(count))
-    coding = Coding.of("int16", 64)
+    coding, size = Coding.of("int16", 64), params.store.size
     for number, row in enumerate(rows):
         pictures, velocity = _content(frames, size, seed=number)
         attributes = RowAttributes(
@@ -194,9 +204,9 @@ def make_streams(folder: Path, count: int, frames: int, size: int, **params: Any
             first_frame=0,
             hits=row.hits,
             annotated_until=frames,
-            video_size=(size, size),
-            flow_size=(size, size),
-            store_size=(size, size),
+            video_size=size,
+            flow_size=size,
+            store_size=size,
             coding=coding,
             estimator={"model": "none"},
             video_sha256=row.sha256,
@@ -204,20 +214,18 @@ def make_streams(folder: Path, count: int, frames: int, size: int, **params: Any
         )
         with store.writer(row.row_id, attributes, np.arange(frames) / 25.0, StoreParams()) as writer:
             writer.append(KinematicsChunk(pictures, velocity, inflection(velocity), 0, 0))
-    defaults = Params()
-    clips = defaults.clips.model_copy(update={"frames": min(64, frames), "batch": min(4, count)})
-    return Streams(folder, rows, defaults.model_copy(update={"clips": clips, **params}))
+    return Streams(folder, rows, params)
 
 
-def _content(frames: int, size: int, seed: int) -> tuple[Any, Any]:
+def _content(frames: int, size: tuple[int, int], seed: int) -> tuple[Any, Any]:
     """Pictures (n, 3, H, W) and velocity (n, 2, 2, H, W) as stored."""
     rng = np.random.default_rng(seed)
-    pictures = rng.integers(0, 256, (frames, 3, size, size), np.uint8)
-    wave = np.sin(np.linspace(0, 6, size))[:, None] * np.cos(np.linspace(0, 5, size))
+    pictures = rng.integers(0, 256, (frames, 3, *size), np.uint8)
+    wave = np.sin(np.linspace(0, 6, size[0]))[:, None] * np.cos(np.linspace(0, 5, size[1]))
     strength = 200 * np.sin(np.arange(frames) / 7 + seed)
     smooth = (strength[:, None, None, None, None] * wave).astype(np.int16)
-    noise = rng.integers(-1, 2, (1, 2, 2, size, size), dtype=np.int16)
-    return pictures, np.ascontiguousarray(np.broadcast_to(smooth, (frames, 2, 2, size, size)) + noise)
+    noise = rng.integers(-1, 2, (1, 2, 2, *size), dtype=np.int16)
+    return pictures, np.ascontiguousarray(np.broadcast_to(smooth, (frames, 2, 2, *size)) + noise)
 
 
 def _row(row_id: str, frames: int) -> Row:

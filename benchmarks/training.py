@@ -29,7 +29,7 @@ from ta2net.model.ta2net import Output, TA2Net
 from ta2net.params import Params, overlay
 from ta2net.training.batch import Batch
 from ta2net.training.losses import objective
-from ta2net.training.optimizer import make_optimizer
+from ta2net.training.optimizer import learning_rate, make_optimizer
 from ta2net.training.processes import make_fabric
 from ta2net.training.step import Step
 
@@ -190,18 +190,28 @@ def run(case: Case, way: str, device_name: str) -> Found:
     return Found(seconds_per_unit(lambda: work(case.steps)), peak_bytes(device))
 
 
+TrainStep = Callable[[Batch, int], Tensor]
+"""A batch and the step's number -> the total loss, on the device."""
+
+
+def our_training(params: Params, steps_per_px: float) -> TrainStep:
+    """Our training step around a fresh network."""
+    fabric = make_fabric(params.train)
+    model = TA2Net(params.model, params.clips.frames).to(fabric.device)
+    optimizer = make_optimizer(model, params.optim, pretrained=False)
+    step = Step(fabric, model, optimizer, params, steps_per_px)
+    return lambda batch, number: step(batch, learning_rate(number, params.train.steps, params.optim)).total
+
+
 def our_step(case: Case, device: str, batch: Batch) -> Callable[[int], float]:
     """So many of our training steps on one batch; their number."""
     params = case.params
     params = params.model_copy(update={"train": params.train.model_copy(update={"device": device})})
-    fabric = make_fabric(params.train)
     torch.manual_seed(0)
-    model = TA2Net(params.model, params.clips.frames).to(fabric.device)
-    optimizer = make_optimizer(model, params.optim, pretrained=False)
-    step = Step(fabric, model, optimizer, params, STEPS_PER_PX)
+    step = our_training(params, STEPS_PER_PX)
 
     def steps(count: int) -> float:
-        losses = [step(batch, params.optim.lr).total for _ in range(count)]
+        losses = [step(batch, number) for number in range(count)]
         losses[-1].item()
         return float(count)
 
@@ -230,9 +240,9 @@ def plain_step(case: Case, device: torch.device, batch: Batch) -> Callable[[int]
     return steps
 
 
-def plain_loss(model: TA2Net, batch: Batch, params: Params) -> Tensor:
+def plain_loss(model: TA2Net, batch: Batch, params: Params, steps_per_px: float = STEPS_PER_PX) -> Tensor:
     """The objective of a batch."""
-    fields = (field.float() / STEPS_PER_PX for field in (batch.velocity, batch.inflection))
+    fields = (field.float() / steps_per_px for field in (batch.velocity, batch.inflection))
     output: Output = model(batch.frames, *fields, batch.valid)
     return objective(output, batch, params.loss, params.contrast).total
 
