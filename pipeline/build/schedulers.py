@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -86,6 +87,8 @@ def _local(workers: int) -> Iterator[Client]:
     with (
         dask.config.set(LOCAL_CONFIG),
         _thread_counts_kept(),
+        # Dask's own place for a worker's files is shared by all users
+        TemporaryDirectory(prefix="ta2net-") as private,
         LocalCluster(
             n_workers=1,
             threads_per_worker=workers,
@@ -95,6 +98,7 @@ def _local(workers: int) -> Iterator[Client]:
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
             memory_limit=0,
+            local_directory=private,
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
