@@ -58,8 +58,16 @@ bench-gpu: $(READY) ## the same for a CUDA GPU, some ten minutes; benchmarks/res
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
 
-faults: $(READY) ## kill everything by the hundred, try all bad inputs, some 20 minutes; benchmarks/faults.json
+faults: $(READY) ## kill everything by the hundred, try all bad inputs, a quarter of an hour; benchmarks/faults.json
 	$(BIN)/python -m tests.faults
+
+soak: $(READY) ## thousands of clips, a million rows, hours of film, endless odd bytes, an hour; benchmarks/soak.json
+	$(BIN)/python -m tests.soak
+	$(BIN)/python -m pytest tests/bad_input/test_fuzz.py --hypothesis-profile long --timeout 3600
+
+audit: $(READY) ## look for known holes in what is installed
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit
 
 lint: $(READY) ## check format, style and types
 	$(BIN)/ruff format --check .

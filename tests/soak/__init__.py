@@ -1,0 +1,1 @@
+"""What takes minutes: thousands of clips, a million rows, hours of film, watched from outside."""
