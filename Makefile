@@ -61,13 +61,14 @@ test: $(READY) ## run the tests
 faults: $(READY) ## kill everything by the hundred, try all bad inputs, a quarter of an hour; benchmarks/faults.json
 	$(BIN)/python -m tests.faults
 
-soak: $(READY) ## thousands of clips, a million rows, hours of film, endless odd bytes, an hour; benchmarks/soak.json
+soak: $(READY) ## thousands of clips, a million rows, hours of film, odd bytes by the thousand, half an hour; benchmarks/soak.json
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m pytest tests/bad_input/test_fuzz.py --hypothesis-profile long --timeout 3600
 
-audit: $(READY) ## look for known holes in what is installed
-	$(BIN)/python -m pip install --quiet pip-audit
-	$(BIN)/pip-audit
+audit: $(READY) ## look up known holes in what is installed
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 lint: $(READY) ## check format, style and types
 	$(BIN)/ruff format --check .
