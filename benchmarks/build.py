@@ -188,9 +188,16 @@ def _steps(path: str, flow: Any, store: Any, chunk_frames: int) -> Any:
     return kinematics, sized, flowed, list(kinematics.coded(flowed))
 
 
-def jobs_for(folder: Path, rows: Sequence[Row]) -> list[RowJob]:
-    """Jobs that make ``rows`` in the store ``flows.zarr`` of a folder, as the default build would."""
-    params = DataParams.model_validate({"store": {"path": str(folder / "flows.zarr")}})
+def jobs_for(folder: Path, rows: Sequence[Row], side: int | None = None) -> list[RowJob]:
+    """Jobs that make ``rows`` in the store ``flows.zarr`` of a folder, as the default build would.
+
+    Args:
+        side: of flow and store in pixels, in place of the default sizes.
+    """
+    sizes = {} if side is None else {"size": [side, side]}
+    params = DataParams.model_validate(
+        {"flow": sizes, "store": {"path": str(folder / "flows.zarr"), **sizes}}
+    )
     return list(jobs_of(rows, lambda row: row.sha256, flow_identity(params.flow), params, threads=1))
 
 
