@@ -188,12 +188,17 @@ class FlowStore:
         """Replace a row's labels in one step; its arrays and fingerprint stay.
 
         Raises:
-            StoreError: no such row, or another builder has just replaced it.
+            StoreError: no such row, it is damaged, or another builder has just replaced it.
         """
 
         def change(content: bytes) -> bytes:
-            document = self._parsed(row_id, content).with_labels(list(hits), annotated_until)
-            return as_bytes(document.to_json())
+            document = self._parsed(row_id, content)
+            try:
+                return as_bytes(document.with_labels(list(hits), annotated_until).to_json())
+            except DAMAGED as error:
+                raise StoreError(
+                    f"{self.name}: row {row_id} is damaged ({error}); `ta2net repair` removes it"
+                ) from error
 
         try:
             self.place.edit(check_row_id(row_id), change)

@@ -332,21 +332,33 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[FlowStore, bytes]:
     return store, (store.path / "film" / "zarr.json").read_bytes()
 
 
-@given(data=st.data())
-def test_documents_of_stores(data: st.DataObject, store: tuple[FlowStore, bytes]) -> None:
-    whole, content = store
-    content = data.draw(any_of(changed(json.loads(content)).map(as_json), rotten(content)), label="document")
-    (whole.path / "film" / "zarr.json").write_bytes(content)
-    opened = FlowStore(whole.path)
+def use(folder: Path, content: bytes) -> None:
+    """Do all that can be done with a store whose row has this document."""
+    (folder / "film" / "zarr.json").write_bytes(content)
+    opened = FlowStore(folder)
     value_or_words(lambda: opened.attributes("film"))
     value_or_words(lambda: opened.times_s("film"))
     value_or_words(lambda: opened.read("film", 0, 2))
     value_or_words(opened.fingerprints)
     value_or_words(lambda: list(opened.rows()))
     for deep in (False, True):
-        report = examine(opened.place, deep=deep)
-        assert json.dumps(report.to_json())
+        assert json.dumps(examine(opened.place, deep=deep).to_json())
     value_or_words(lambda: opened.update_labels("film", (1,), 2))
+
+
+@given(data=st.data())
+def test_documents_of_stores(data: st.DataObject, store: tuple[FlowStore, bytes]) -> None:
+    whole, content = store
+    kinds = any_of(changed(json.loads(content)).map(as_json), rotten(content))
+    use(whole.path, data.draw(kinds, label="document"))
+
+
+@pytest.mark.parametrize("checksums", [None, [], {"document": 1}, {"arrays": None, "document": "0"}])
+def test_documents_with_other_checksums(checksums: Any, store: tuple[FlowStore, bytes]) -> None:
+    whole, content = store
+    document = json.loads(content)
+    document["attributes"]["checksums"] = checksums
+    use(whole.path, as_json(document))
 
 
 @given(data=st.data())
