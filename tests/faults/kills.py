@@ -50,15 +50,18 @@ class Killed:
     trouble: tuple[str, ...]
 
 
-def kill_once(kind: Kind, seed: int, base: Path, work: Path, in_flight: int) -> Killed:
+def kill_once(
+    kind: Kind, seed: int, base: Path, work: Path, in_flight: int, of_changes: int | None = None
+) -> Killed:
     """Run, kill, run again, compare.
 
     Args:
         base: a folder with the undisturbed results, see ``make_base``.
         work: a folder that is made for it and, when all is well, deleted.
+        of_changes: so many, more or less, a run shows; None: as an undisturbed one does.
     """
     chance = random.Random(f"{kind.name} {seed}")
-    moment = chance.uniform(0.0, LATEST) * changes(kind, base)
+    moment = chance.uniform(0.0, LATEST) * (of_changes or changes(kind, base))
     delay_s = chance.uniform(0.0, MAX_DELAY_S)
     for attempt in range(ATTEMPTS):
         fresh(kind, base, work)

@@ -68,8 +68,10 @@ def test_chunks_and_documents_of_a_store(work: Path, base: Path) -> None:
     assert store.digests(work) == store.digests(base)
 
 
-@pytest.mark.parametrize("damage", [flip, cut, blank, empty])
-@pytest.mark.parametrize("which", ["the newest", "all", "the best"])
+@pytest.mark.parametrize(
+    ("which", "damage"),
+    [*(("the newest", damage) for damage in (flip, cut, blank, empty)), ("all", cut), ("the best", flip)],
+)
 def test_checkpoints(work: Path, base: Path, which: str, damage: Damage) -> None:
     run_ = Files(("run",))
     steps = sorted((work / "run" / "resume").iterdir())
@@ -96,7 +98,7 @@ def test_the_catalog(work: Path, base: Path, damage: Damage) -> None:
     assert everything.digests(work) == everything.digests(base)
 
 
-@pytest.mark.parametrize("damage", [flip, cut, blank, empty, Path.unlink])
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
 def test_rendered_clips_and_their_descriptions(work: Path, base: Path, damage: Damage) -> None:
     for path in (work / "impacts" / "videos" / "impacts_train_0000.mp4", *(work / "impacts").glob("*.csv")):
         damage(path)
