@@ -42,6 +42,8 @@ class RowDocument:
         attributes = document["attributes"]
         if attributes["state"] != COMPLETE:
             raise ValueError("this row is not complete")
+        if CHECKSUMS in attributes and not isinstance(attributes[CHECKSUMS]["document"], str):
+            raise ValueError("its checksum is no text")
         if DATA in attributes:
             data_key, metadata = attributes[DATA]["key"], attributes[DATA]["metadata"]
             if not _DATA_KEY.fullmatch(data_key):

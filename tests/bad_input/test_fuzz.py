@@ -353,7 +353,7 @@ def test_documents_of_stores(data: st.DataObject, store: tuple[FlowStore, bytes]
     use(whole.path, data.draw(kinds, label="document"))
 
 
-@pytest.mark.parametrize("checksums", [None, [], {"document": 1}, {"arrays": None, "document": "0"}])
+@pytest.mark.parametrize("checksums", [None, [], {}, {"arrays": {}}, {"document": 1}, {"document": "0"}])
 def test_documents_with_other_checksums(checksums: Any, store: tuple[FlowStore, bytes]) -> None:
     whole, content = store
     document = json.loads(content)
