@@ -61,7 +61,7 @@ test: $(READY) ## run the tests
 faults: $(READY) ## kill everything by the hundred, try all bad inputs, a quarter of an hour; benchmarks/faults.json
 	$(BIN)/python -m tests.faults
 
-soak: $(READY) ## thousands of clips, a million rows, hours of film, odd bytes by the thousand, half an hour; benchmarks/soak.json
+soak: $(READY) ## thousands of clips, a million rows, hours of film, odd bytes by the thousand, under an hour; benchmarks/soak.json
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m pytest tests/bad_input/test_fuzz.py --hypothesis-profile long --timeout 3600
 
