@@ -49,6 +49,9 @@ class ClipLoader:
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """The batches of steps ``[first_step, last_step)``."""
+        # A thread that has not computed yet takes the number of threads that any thread has set last. The
+        # network's is asked for its own before the pool sets one: else it would train on one core.
+        torch.get_num_threads()
         with ThreadPoolExecutor(
             self.params.clips.loader_threads,
             thread_name_prefix="clips",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import fields
@@ -143,3 +145,18 @@ def test_a_device_gets_the_same_batches_in_the_training_thread(toy_params, rows,
     pictures = 24 * frame_bytes(store, rows[0].row_id)  # 24 clips of 24 frames, one or two more beside each
     if not fits:
         assert 24 * pictures < device.bytes_sent < 24 * pictures * 1.2
+
+
+def test_making_batches_leaves_the_network_its_threads(toy_params, tmp_path):
+    """In a process of its own: what counts is a thread that has computed nothing before its first batch."""
+    params = toy_params.model_copy(update={"train": toy_params.train.model_copy(update={"threads": 0})})
+    (tmp_path / "params.json").write_text(params.model_dump_json())
+    batch = "next(Trainer(read('params.json')).loader.batches(0, 1))"
+    trainer = "from ta2net.params import read\nfrom ta2net.training.loop import Trainer"
+
+    def threads(*before: str) -> str:
+        program = "\n".join(("import torch", *before, "print(torch.get_num_threads())"))
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert threads(trainer, batch) == threads()
