@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import nn
 
-from benchmarks.training import PlainTA2Net, TrainStep, our_training, plain_loss
+from benchmarks.training import our_training, plain_training
 from pipeline.atomic import written_beside
 from pipeline.catalog import Row, read_catalog
 from pipeline.device import chosen_device
@@ -25,9 +24,7 @@ from pipeline.errors import Command
 from pipeline.store import FlowStore, open_store
 from ta2net.hits.rows import stored_rows
 from ta2net.params import Params, read
-from ta2net.training.batch import Batch
 from ta2net.training.clips import ClipLoader
-from ta2net.training.optimizer import learning_rate, parameter_groups, set_learning_rate
 
 WINDOW_STEPS = 20
 """Losses of single batches jump; means over so many steps are compared."""
@@ -83,7 +80,7 @@ def curves_of(
     for seed in seeds:
         train = params.train.model_copy(update={"seed": seed, "steps": steps})
         seeded = params.model_copy(update={"train": train})
-        for name, make in (("ours", our_training), ("plain", _plain)):
+        for name, make in (("ours", our_training), ("plain", plain_training)):
             torch.manual_seed(seed)
             loader = ClipLoader(rows, store, seeded, chosen_device(train.device))
             step = make(seeded, float(store.coding.scale))
@@ -91,26 +88,6 @@ def curves_of(
             found[name].append(torch.stack(losses).tolist())
             click.echo(f"seed {seed}, {name}: {np.mean(found[name][-1][-WINDOW_STEPS:]):.4f}", err=True)
     return Curves(np.array(found["ours"]), np.array(found["plain"]))
-
-
-def _plain(params: Params, steps_per_px: float) -> TrainStep:
-    """The same optimiser and schedule, but in float32 and with nothing fused."""
-    device = chosen_device(params.train.device)
-    model = PlainTA2Net(params.model, params.clips.frames).to(device).train()
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optim.name]
-    optimizer = kind(parameter_groups(model, params.optim, pretrained=False), lr=params.optim.lr)
-
-    def step(batch: Batch, number: int) -> torch.Tensor:
-        set_learning_rate(optimizer, learning_rate(number, params.train.steps, params.optim))
-        loss = plain_loss(model, batch, params, steps_per_px)
-        optimizer.zero_grad()
-        loss.backward()
-        if params.optim.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), params.optim.clip_norm)
-        optimizer.step()
-        return loss.detach()
-
-    return step
 
 
 def save_picture(found: Curves, path: Path) -> None:

@@ -31,7 +31,12 @@ from ta2net.model.ta2net import Output, TA2Net
 from ta2net.params import ModelParams, Params, overlay
 from ta2net.training.batch import Batch
 from ta2net.training.losses import objective
-from ta2net.training.optimizer import learning_rate, make_optimizer
+from ta2net.training.optimizer import (
+    learning_rate,
+    make_optimizer,
+    parameter_groups,
+    set_learning_rate,
+)
 from ta2net.training.processes import make_fabric
 from ta2net.training.step import Step
 
@@ -203,9 +208,20 @@ def measured(name: str, way: str, scale: Scale) -> Found:
 
 def run(case: Case, way: str, device_name: str) -> Found:
     """Some steps on one batch after the first one, which is slower."""
-    device = chosen_device(device_name)
+    device, params = chosen_device(device_name), case.params
+    params = params.model_copy(update={"train": params.train.model_copy(update={"device": device_name})})
     batch = random_batch(case).to(device)
-    work = our_step(case, device_name, batch) if way == "ours" else plain_step(case, device, batch)
+    torch.manual_seed(0)
+    step = (our_training if way == "ours" else plain_training)(params, STEPS_PER_PX)
+
+    def work(count: int) -> float:
+        for number in range(count):
+            loss = step(batch, number)
+            if way == "plain":
+                loss.item()  # as one would, to print it
+        loss.item()
+        return float(count)
+
     work(1)
     return Found(seconds_per_unit(lambda: work(case.steps)), peak_bytes(device))
 
@@ -223,44 +239,27 @@ def our_training(params: Params, steps_per_px: float) -> TrainStep:
     return lambda batch, number: step(batch, learning_rate(number, params.train.steps, params.optim)).total
 
 
-def our_step(case: Case, device: str, batch: Batch) -> Callable[[int], float]:
-    """So many of our training steps on one batch; their number."""
-    params = case.params
-    params = params.model_copy(update={"train": params.train.model_copy(update={"device": device})})
-    torch.manual_seed(0)
-    step = our_training(params, STEPS_PER_PX)
-
-    def steps(count: int) -> float:
-        losses = [step(batch, number) for number in range(count)]
-        losses[-1].item()
-        return float(count)
-
-    return steps
-
-
-def plain_step(case: Case, device: torch.device, batch: Batch) -> Callable[[int], float]:
-    """The same steps in plain PyTorch: float32, default optimiser, gradients clipped where ours are."""
-    params = case.params
-    torch.manual_seed(0)
+def plain_training(params: Params, steps_per_px: float) -> TrainStep:
+    """The same in plain PyTorch: float32, nothing fused, the same optimiser, schedule and clipping."""
+    device = chosen_device(params.train.device)
     model = PlainTA2Net(params.model, params.clips.frames).to(device).train()
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optim.name]
-    optimizer = kind(model.parameters(), lr=params.optim.lr)
+    optimizer = kind(parameter_groups(model, params.optim, pretrained=False), lr=params.optim.lr)
 
-    def steps(count: int) -> float:
-        for _ in range(count):
-            loss = plain_loss(model, batch, params)
-            optimizer.zero_grad()
-            loss.backward()
-            if params.optim.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), params.optim.clip_norm)
-            optimizer.step()
-            loss.item()
-        return float(count)
+    def step(batch: Batch, number: int) -> Tensor:
+        set_learning_rate(optimizer, learning_rate(number, params.train.steps, params.optim))
+        loss = plain_loss(model, batch, params, steps_per_px)
+        optimizer.zero_grad()
+        loss.backward()
+        if params.optim.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), params.optim.clip_norm)
+        optimizer.step()
+        return loss.detach()
 
-    return steps
+    return step
 
 
-def plain_loss(model: TA2Net, batch: Batch, params: Params, steps_per_px: float = STEPS_PER_PX) -> Tensor:
+def plain_loss(model: TA2Net, batch: Batch, params: Params, steps_per_px: float) -> Tensor:
     """The objective of a batch."""
     fields = (field.float() / steps_per_px for field in (batch.velocity, batch.inflection))
     output: Output = model(batch.frames, *fields, batch.valid)
