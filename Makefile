@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows weights ablation extras bench bench-gpu test faults lint format clean
+.PHONY: configured help setup repro flows weights ablation extras bench bench-gpu test faults soak audit lint format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
