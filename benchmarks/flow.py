@@ -17,6 +17,7 @@ from pipeline.device import chosen_device
 from pipeline.flow.gmflow import Gmflow
 from pipeline.flow.networks import NetworkEstimator
 from pipeline.flow.ptlflow_models import new_network
+from pipeline.params import DecodeParams
 
 SIZES = {"gmflow_128": (128, 128), "gmflow_224": (224, 224), "gmflow_256x320": (256, 320)}
 
@@ -24,9 +25,13 @@ SIZES = {"gmflow_128": (128, 128), "gmflow_224": (224, 224), "gmflow_256x320": (
 def ratios(scale: Scale) -> Iterator[Ratio]:
     """Pairs per second, ours to theirs, in float32 and bfloat16; theirs is float32, as ptlflow runs it.
 
-    Our way is given eight consecutive pairs at a time, the other way a quarter of them.
+    Our way is given as many pairs as a build gives at a time, the other way an eighth of them.
     """
-    pairs, rounds, where = (2 if scale.quick else 8), scale.rounds, chosen_device(scale.device)
+    pairs, rounds, where = (
+        (2 if scale.quick else DecodeParams().chunk_frames),
+        scale.rounds,
+        chosen_device(scale.device),
+    )
     torch.manual_seed(0)  # any weights take the same time
     network = new_network("gmflow").eval().to(where)
     for name, size in SIZES.items():
@@ -39,7 +44,7 @@ def ratios(scale: Scale) -> Iterator[Ratio]:
                 return float(len(engine.estimate(frames)))
 
             def theirs(frames: Any = frames) -> float:
-                return _pair_by_pair(network, frames[: 1 + max(1, pairs // 4)], where)
+                return _pair_by_pair(network, frames[: 1 + max(1, pairs // 8)], where)
 
             yield compared(
                 f"flow.{name}.{precision}_vs_naive", ours, theirs, "ptlflow's forward, pair by pair", rounds

@@ -21,8 +21,8 @@ from pipeline.flow.networks import Device, OfFrames, Weights, fit_weights, pairw
 from pipeline.flow.networks import find_weights as find_by_url
 
 LIBRARY = f"ptlflow {version('ptlflow')}"
-GMFLOW_REVISION = 1
-"""Part of GMFlow's identity: to be raised when ``gmflow.py`` changes what it computes."""
+GMFLOW_REVISION = 2
+"""Part of GMFlow's identity: to be raised when ``flow/gmflow`` changes what it computes."""
 DEFAULT_CHECKPOINT = "things"
 """FlyingThings3D: the usual general-purpose training; a model without it uses its first checkpoint."""
 

@@ -12,7 +12,17 @@ import torch.nn.functional as F
 
 from pipeline.decode import open_video
 from pipeline.flow import make_estimator, resize_frames
-from pipeline.flow.gmflow import Gmflow, global_matching, local_matching, local_products, warped
+from pipeline.flow.gmflow import Gmflow, OnePictureNorm
+from pipeline.flow.gmflow.matching import (
+    global_matching,
+    local_matching,
+    local_products,
+    propagated,
+    upsampled,
+    warped,
+)
+from pipeline.flow.gmflow.transformer import Transformer, windows
+from pipeline.flow.ptlflow_models import new_network
 from pipeline.params import FlowParams
 
 
@@ -43,6 +53,70 @@ def test_matching_and_warping_are_ptlflows():
     torch.testing.assert_close(warped(second, flow), flow_warp(second, flow), atol=1e-4, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def network():
+    """ptlflow's GMFlow with random weights, its attentions as even as those of trained ones."""
+    return calm(new_network("gmflow").eval())
+
+
+def calm(network):
+    """Fresh weights attend to one place each, and then the last digit decides which; trained ones do not."""
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if "q_proj.weight" in name:
+                weight *= 0.1
+    return network
+
+
+@pytest.mark.parametrize(("splits", "height", "width"), [(1, 6, 10), (2, 12, 16), (2, 10, 14), (4, 16, 24)])
+def test_the_transformer_is_ptlflows(network, splits, height, width):
+    """Half of its products, and never cut into windows: the same numbers."""
+    first, second = random_maps(3, 2, 128, height, width)
+    with torch.inference_mode():
+        expected = network.transformer(first, second, attn_num_splits=splits)
+        found = Transformer(network.transformer)(first, second, splits)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-5)
+
+
+def test_shifted_windows_and_their_mask_are_ptlflows():
+    from ptlflow.models.gmflow.transformer import generate_shift_window_attn_mask
+    from ptlflow.models.gmflow.utils import split_feature
+
+    cut = windows(10, 14, 2, True, torch.device("cpu"))
+    torch.testing.assert_close(cut.mask, generate_shift_window_attn_mask((10, 14), 5, 7, 2, 3, device="cpu"))
+    places = torch.arange(140).view(1, 10, 14, 1).roll((-2, -3), (1, 2))
+    assert torch.equal(cut.order, split_feature(places, 2, channel_last=True).flatten())
+
+
+def test_a_norm_of_one_picture_is_an_instance_norm():
+    """In bfloat16, too, whose norm goes another way: to its last bits."""
+    picture = 3 + 2 * random_maps(4, 1, 6, 20, 30)[0]
+    norm = OnePictureNorm(1e-5)
+    assert torch.equal(norm(picture), F.instance_norm(picture))
+    coarse = picture.bfloat16().contiguous(memory_format=torch.channels_last)
+    assert torch.equal(norm(coarse.repeat(2, 1, 1, 1))[:1], F.instance_norm(coarse))
+    torch.testing.assert_close(norm(coarse).float(), F.instance_norm(coarse.float()), atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("reach", [-1, 1, 2])
+def test_propagation_is_ptlflows(network, reach):
+    features, flow = random_maps(5, 2, 128, 8, 11)[0], 3 * random_maps(6, 2, 2, 8, 11)[0]
+    attention = network.feature_flow_attn
+    with torch.inference_mode():
+        expected = attention(features, flow, local_window_attn=reach > 0, local_window_radius=reach)
+        torch.testing.assert_close(propagated(attention, features, flow, reach), expected, atol=1e-5, rtol=0)
+
+
+def test_upsampling_is_ptlflows(network):
+    features, flow = random_maps(7, 2, 128, 5, 7)[0], 3 * random_maps(8, 2, 2, 5, 7)[0]
+    with torch.inference_mode():
+        mask = network.upsampler(torch.cat((flow, features), dim=1))
+        torch.testing.assert_close(
+            upsampled(flow, mask, 8), network.upsample_flow(flow, features), atol=1e-4, rtol=0
+        )
+
+
 def one_direction_a_call(network, images: torch.Tensor) -> torch.Tensor:
     """ptlflow's own forward, a pair and a direction at a time: (k, 2, 2, h, w)."""
     bgr = images.flip(1)
@@ -58,7 +132,7 @@ def test_one_pass_equals_ptlflows_forward_with_any_weights(model):
         import ptlflow
 
         torch.manual_seed(0)
-        network = ptlflow.get_model(model).eval()
+        network = calm(ptlflow.get_model(model).eval())
     images = torch.rand(4, 3, 90, 120, generator=torch.Generator().manual_seed(2))
     images = F.interpolate(F.interpolate(images, (12, 15)), (90, 120), mode="bilinear")
     with torch.inference_mode():
