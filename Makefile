@@ -50,7 +50,7 @@ extras: flows ## what each extra of the training recipe is worth: 30 training ru
 	$(BIN)/python -m stages.study --study configs/studies/extras.yaml --work data/extras --out docs/extras
 
 bench: $(READY) ## measure ours against what one would do otherwise; benchmarks/results.json
-	MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=4294967296 $(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks
 
 bench-gpu: $(READY) ## the same for a CUDA GPU, some ten minutes; benchmarks/results_gpu.json
 	$(BIN)/python -m benchmarks.gpu

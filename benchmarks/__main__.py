@@ -17,6 +17,7 @@ import torch
 from benchmarks import build, flow, predict, streaming, training
 from benchmarks.measure import Ratio, Scale
 from pipeline.atomic import write_json
+from pipeline.heap import keep_freed_memory
 
 LIBRARIES = ("torch", "torchvision", "ptlflow", "zarr", "numpy")
 
@@ -77,6 +78,7 @@ def main(names: tuple[str, ...], rounds: int, quick: bool, device: str, out: Pat
       python -m benchmarks streaming predict --rounds 5
       python -m benchmarks --quick --out /tmp/results.json
     """
+    keep_freed_memory()
     groups = list(dict.fromkeys(names)) or list(GROUPS)
     scale = Scale(1 if quick else rounds, quick, device)
     rows = kept(out, set(groups))

@@ -40,17 +40,6 @@ IDLE_S = 60.0
 DEATHS = 2
 """A process that died over a row may have been killed for another reason: the row gets a second chance."""
 
-KEPT_BYTES = 1 << 32
-"""Freed memory that a process keeps for its next batch (glibc)."""
-
-MEMORY = {
-    # a network wants the same gigabyte for every batch; given back in between, more time would go into page
-    # faults than into arithmetic. One arena, as threads' own ones are given back all the same
-    "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES),
-    "MALLOC_MMAP_THRESHOLD_": str(KEPT_BYTES),
-    "MALLOC_ARENA_MAX": "1",
-}
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -79,7 +68,7 @@ class RowProcess:
     def __init__(self, environment: Mapping[str, str], idle_s: float = IDLE_S) -> None:
         # what can be imported here can be there, and nothing else: no module of the current folder
         path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-        self._environment = {**os.environ, **MEMORY, **environment, "PYTHONPATH": path}
+        self._environment = {**os.environ, **environment, "PYTHONPATH": path}
         self._idle_s = idle_s
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: subprocess.Popen[bytes] | None = None

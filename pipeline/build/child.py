@@ -15,10 +15,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 import pipeline.build.row  # noqa: F401 - what rows need is there before a row's clock runs
+from pipeline.heap import keep_freed_memory
 
 
 def main(descriptor: int, idle_s: float) -> None:
     """Say that it has begun (None), then answer every task with what it returns."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this process
     connection = Connection(descriptor)
     tasks: SimpleQueue[bytes] = SimpleQueue()
