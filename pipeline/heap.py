@@ -12,9 +12,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 def keep_freed_memory() -> None:
     """Keep freed memory for the next batch instead of giving it back; call before threads start.
 
-    Dask tells its workers, and so their children, to give it back at once, but a network wants the same
-    gigabyte for every batch: more time would go into page faults than into arithmetic. One arena, as those of
-    other threads are given back all the same. Elsewhere than in glibc nothing is changed.
+    A network wants the same gigabytes for every batch. glibc gives blocks above 32 MB back at once, and Dask
+    tells its workers, and so their children, to give back all: as much time would go into page faults as into
+    arithmetic (docs/performance.md). One arena, as those of other threads are given back all the same.
+    Elsewhere than in glibc nothing is changed.
     """
     if platform.libc_ver()[0] != "glibc":
         return
