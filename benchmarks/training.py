@@ -12,6 +12,7 @@ import click
 import psutil
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from benchmarks.measure import (
     Ratio,
@@ -25,8 +26,16 @@ from benchmarks.measure import (
 from pipeline.device import chosen_device, has_fast_bf16
 from pipeline.heap import keep_freed_memory
 from pipeline.params import read_yaml
-from ta2net.model.encoders import Encoder, field_picture, normalized_frames
-from ta2net.model.fusion import TEMPORAL_DILATION, FramesConv
+from ta2net.model.encoders import (
+    Encoder,
+    ResidualBlock,
+    ResNetBasicBlock,
+    ResNetBottleneck,
+    field_picture,
+    normalized_frames,
+)
+from ta2net.model.fusion import TEMPORAL_DILATION
+from ta2net.model.normed import Layers
 from ta2net.model.size import BACKWARD_OVER_FORWARD, part_sizes
 from ta2net.model.ta2net import Output, TA2Net
 from ta2net.params import ModelParams, Params, overlay
@@ -115,7 +124,9 @@ class PlainTA2Net(TA2Net):
 
     def __init__(self, params: ModelParams, frames: int) -> None:
         super().__init__(params, frames)
-        self.fuse.mix[0] = PlainFramesConv(self.aggregate.channels, params.fusion.channels, TEMPORAL_DILATION)
+        for module in self.modules():
+            module.__class__ = PLAIN.get(type(module), type(module))
+        self.fuse.mix[0] = PlainFramesConv(self.aggregate.channels, params.fusion.channels)
 
     def look(self, frames: Tensor, velocity: Tensor, inflection: Tensor) -> tuple[Tensor, Tensor]:
         """See ``TA2Net.look``."""
@@ -134,12 +145,33 @@ class PlainTA2Net(TA2Net):
         return aggregated, self.localize(aggregated)
 
 
-class PlainFramesConv(FramesConv):
-    """A dilated convolution in three dimensions."""
+class PlainFramesConv(nn.Conv3d):
+    """The fusion head's convolution, in three dimensions."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        reach = TEMPORAL_DILATION
+        super().__init__(inside, outside, 3, padding=(reach, 1, 1), dilation=(reach, 1, 1), bias=False)
 
     def forward(self, clips: Tensor) -> Tensor:
         """See ``FramesConv``."""
-        return nn.Conv3d.forward(self, clips.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+        return super().forward(clips.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+
+
+class PlainResidualBlock(ResidualBlock):
+    """A block of the tiny network, one step after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``ResidualBlock``."""
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+PLAIN: dict[type, type] = {
+    Layers: nn.Sequential,
+    ResNetBasicBlock: BasicBlock,
+    ResNetBottleneck: Bottleneck,
+    ResidualBlock: PlainResidualBlock,
+}
+"""Our modules, and those that do the same in plain steps with the same weights."""
 
 
 def _plain(encoder: Encoder, pictures: Tensor) -> Tensor:

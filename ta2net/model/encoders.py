@@ -10,10 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from pipeline.errors import WeightsError
+from ta2net.model.normed import Layers, normed
 from ta2net.params import ModelParams
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -30,7 +33,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
+        self.body = Layers(
             nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(outside),
             nn.ReLU(inplace=True),
@@ -42,14 +45,53 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # in place: a norm's backward pass needs its input, not its output
-        return self.body(x).add_(self.shortcut(x)).relu_()
+        return normed(self.body[-1], self.body[:-1](x), _projected(self.shortcut, x))
+
+
+class ResNetBasicBlock(BasicBlock):
+    """torchvision's, of ResNet-18 and 34."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = normed(self.bn1, self.conv1(x))
+        return normed(self.bn2, self.conv2(inside), _projected(self.downsample, x))
+
+
+class ResNetBottleneck(Bottleneck):
+    """torchvision's, of ResNet-50."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = normed(self.bn1, self.conv1(x))
+        inside = normed(self.bn2, self.conv2(inside))
+        return normed(self.bn3, self.conv3(inside), _projected(self.downsample, x))
+
+
+def _projected(shortcut: nn.Sequential | None, x: Tensor) -> Tensor:
+    """What a block adds: its input, or that through a 1x1 convolution and a norm."""
+    if shortcut is None:
+        return x
+    convolution, norm = shortcut
+    if isinstance(convolution, nn.Conv2d) and x.device.type == "cpu":
+        # oneDNN spends time on the pixels that a stride leaves out; channels last, as the gradient shall be
+        down, right = convolution.stride
+        pixels = x.permute(0, 2, 3, 1)[:, ::down, ::right]
+        projection = F.conv2d(pixels.permute(0, 3, 1, 2), convolution.weight)
+    else:
+        projection = convolution(x)
+    return normed(norm, projection, relu=False)
+
+
+RESNETS = {
+    "resnet18": (ResNetBasicBlock, (2, 2, 2, 2)),
+    "resnet34": (ResNetBasicBlock, (3, 4, 6, 3)),
+    "resnet50": (ResNetBottleneck, (3, 4, 6, 3)),
+}
+"""Blocks and how many of them the four stages have (He et al., 2016)."""
 
 
 def tiny_backbone() -> tuple[nn.Module, int, int]:
     """A residual net of three steps for a CPU: (module, output channels, stride)."""
     stem, middle, last = TINY_WIDTHS
-    module = nn.Sequential(
+    module = Layers(
         nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(inplace=True),
@@ -65,9 +107,10 @@ def resnet_backbone(name: str, pretrained: str) -> tuple[nn.Module, int, int]:
     Raises:
         WeightsError: ``pretrained`` names weights that cannot be had or do not fit.
     """
-    net = getattr(torchvision.models, name)(weights=None)
+    block, depths = RESNETS[name]
+    net = ResNet(block, list(depths))
     # layer4 (15 M parameters in ResNet-50) and the classifier are no part of the method
-    stages = nn.Sequential()
+    stages = Layers()
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
         stages.add_module(part, getattr(net, part))
     if pretrained != "none":
@@ -124,7 +167,7 @@ class Encoder(nn.Module):
             self.backbone, inside, self.stride = tiny_backbone()
         else:
             self.backbone, inside, self.stride = resnet_backbone(params.backbone, params.pretrained)
-        self.head = nn.Sequential(
+        self.head = Layers(
             nn.Conv2d(inside, params.channels, 1, bias=False),
             nn.BatchNorm2d(params.channels),
             nn.ReLU(inplace=True),
