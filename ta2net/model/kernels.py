@@ -23,7 +23,6 @@ CUT_AT_ZERO, NEVER_CUT = np.float32(0), np.float32(-np.inf)
 """What ``least`` is with a ReLU and without."""
 
 
-
 def _can_keep_compiled() -> bool:
     """Whether Numba finds a folder to keep compiled code in; else every process compiles anew, for 10 s."""
     try:

@@ -229,8 +229,13 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of ``optimizer_tensors``; learning rates are not state, the schedule sets them."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            # fused optimisers go through memory: in another order, averages would meet others' gradients
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
