@@ -52,8 +52,7 @@ from ta2net.training.step import Step
 
 STEPS_PER_PX = 64.0
 WARM_UP_STEPS = 8
-"""Until malloc has learnt which memory to keep, a step at the paper's size takes up to twice as long; the last
-few hundredths come between the fourth step and the eighth."""
+"""Until malloc has learnt which memory to keep, the first steps take up to twice as long."""
 FOUR_CLIPS_BYTES = 21e9
 """What our step at the paper's size and batch takes on a host, and some room."""
 PAPER = Path(__file__).parents[1] / "configs" / "audible623.yaml"
