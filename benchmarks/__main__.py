@@ -14,7 +14,7 @@ from typing import Any
 import click
 import torch
 
-from benchmarks import build, flow, predict, streaming, training
+from benchmarks import build, flow, norm, predict, streaming, training
 from benchmarks.measure import Ratio, Scale
 from pipeline.atomic import write_json
 from pipeline.heap import keep_freed_memory
@@ -27,6 +27,7 @@ GROUPS: dict[str, Callable[[Scale], Iterator[Ratio]]] = {
         build.ratios(scale.rounds, videos=1, frames=12) if scale.quick else build.ratios(scale.rounds)
     ),
     "streaming": streaming.ratios,
+    "norm": norm.ratios,
     "training": training.ratios,
     "predict": predict.ratios,
 }

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from benchmarks import measure, training
 from benchmarks.__main__ import main
+from benchmarks.plain import PlainTA2Net
 from ta2net.model.ta2net import TA2Net
 
 NAMES = {
@@ -27,6 +28,7 @@ NAMES = {
     "streaming.uncached_vs_plain_zarr",
     "streaming.stall",
     "streaming.epoch_as_rows_grow",
+    "norm.tiny_8px_vs_pytorch",
     "training.step_vs_fp32_eager",
     "training.step_vs_flop_bound",
     "build.vs_slowest_part",
@@ -118,7 +120,7 @@ def test_the_plain_network_is_the_same_network():
     params = training.tiny_params()
     torch.manual_seed(0)
     ours = TA2Net(params.model, params.clips.frames).eval()
-    plain = training.PlainTA2Net(params.model, params.clips.frames).eval()
+    plain = PlainTA2Net(params.model, params.clips.frames).eval()
     plain.load_state_dict(ours.state_dict())
     batch = training.random_batch(training.CASES["tiny"]())
     fields = [field.float() / training.STEPS_PER_PX for field in (batch.velocity, batch.inflection)]
@@ -133,7 +135,7 @@ def test_plain_encoders_train_alike(backbone):
     params = training.tiny_params()
     model = params.model.model_copy(update={"backbone": backbone})
     ours = TA2Net(model, params.clips.frames).double()
-    plain = training.PlainTA2Net(model, params.clips.frames).double()
+    plain = PlainTA2Net(model, params.clips.frames).double()
     plain.load_state_dict(ours.state_dict())
     pictures = torch.randn(4, 3, 64, 64, dtype=torch.float64)
     found = []
