@@ -66,6 +66,17 @@ def global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return together, spread, count
 
 
+@torch.no_grad()
+def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor | int) -> None:
+    """Let the running statistics of a norm follow a batch's: mean, biased variance, values per channel."""
+    unbiased = variance * (count / (count - 1))
+    for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+        if running is not None and norm.momentum is not None:
+            running.lerp_(value.to(running.dtype), norm.momentum)
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked += 1
+
+
 class GlobalBatchNorm(_BatchNorm):
     """A batch norm whose training statistics are those of all processes; the same state as torch's.
 
@@ -98,13 +109,7 @@ class GlobalBatchNorm(_BatchNorm):
             )
         normal: Tensor
         normal, mean, variance, count = _Normalize.apply(x, self.weight, self.bias, self.eps)
-        with torch.no_grad():
-            unbiased = variance * (count / (count - 1))
-            for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
-                if running is not None:
-                    running.lerp_(value.to(running.dtype), self.momentum)
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked += 1
+        follow(self, mean, variance, count)
         return normal
 
 

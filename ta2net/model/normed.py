@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ta2net.model.norm import follow
+
 _WIDE = 256
 """Values that keep a compiled loop over a row busy; rows of fewer channels are taken several at a time."""
 
@@ -68,14 +70,7 @@ def _trained(norm: nn.BatchNorm2d, x: Tensor, beside: Tensor | None, relu: bool)
     """The same by the compiled loops; the running statistics follow as in torch's norm."""
     out: Tensor
     out, mean, variance = _Normed.apply(x, norm.weight, norm.bias, beside, norm.eps, relu)
-    with torch.no_grad():
-        count = x.numel() // x.shape[1]
-        unbiased = variance * (count / (count - 1))
-        for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-            if running is not None and norm.momentum is not None:
-                running.lerp_(value.to(running.dtype), norm.momentum)
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.add_(1)
+    follow(norm, mean, variance, x.numel() // x.shape[1])
     return out
 
 

@@ -20,6 +20,7 @@ from torchvision.transforms import functional as transforms
 from pipeline.errors import UserError, WeightsError
 from pipeline.flow import check_estimator, flow_identity, make_estimator, resample_flow, resize_frames
 from pipeline.params import FlowParams
+from tests.ptlflow_calls import one_direction_a_call
 
 
 @pytest.fixture(autouse=True)
@@ -222,11 +223,9 @@ def exact_gmflow(frames, path):
     import ptlflow
 
     network = ptlflow.get_model("gmflow_refine", ckpt_path=str(path)).eval().double()
-    bgr = torch.from_numpy(frames).permute(0, 3, 1, 2).flip(1).double() / 255
-    pairs = [(first, second) for i in range(len(bgr) - 1) for first, second in ((i, i + 1), (i + 1, i))]
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).double() / 255
     with float64(), torch.inference_mode():
-        flows = [network({"images": bgr[list(pair)][None]})["flows"][0, 0] for pair in pairs]
-    return torch.stack(flows).unflatten(0, (-1, 2)).numpy()
+        return one_direction_a_call(network, images).numpy()
 
 
 def test_gmflow_equals_ptlflows_own_call_pair_by_pair(moving, shared):

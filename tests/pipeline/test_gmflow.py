@@ -24,6 +24,7 @@ from pipeline.flow.gmflow.matching import (
 from pipeline.flow.gmflow.transformer import Transformer, windows
 from pipeline.flow.ptlflow_models import new_network
 from pipeline.params import FlowParams
+from tests.ptlflow_calls import one_direction_a_call
 
 
 def random_maps(seed: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,14 +116,6 @@ def test_upsampling_is_ptlflows(network):
         torch.testing.assert_close(
             upsampled(flow, mask, 8), network.upsample_flow(flow, features), atol=1e-4, rtol=0
         )
-
-
-def one_direction_a_call(network, images: torch.Tensor) -> torch.Tensor:
-    """ptlflow's own forward, a pair and a direction at a time: (k, 2, 2, h, w)."""
-    bgr = images.flip(1)
-    pairs = [(a, b) for i in range(len(bgr) - 1) for a, b in ((i, i + 1), (i + 1, i))]
-    flows = [network({"images": torch.stack((bgr[a], bgr[b]))[None]})["flows"][0, 0] for a, b in pairs]
-    return torch.stack(flows).unflatten(0, (-1, 2))
 
 
 @pytest.mark.parametrize("model", ["gmflow", "gmflow_refine"])
