@@ -24,7 +24,7 @@ from benchmarks.measure import (
 )
 from benchmarks.plain import PlainTA2Net
 from pipeline.device import chosen_device, has_fast_bf16
-from pipeline.heap import keep_freed_memory
+from pipeline.heap import keep_freed_memory, use_huge_pages
 from pipeline.params import read_yaml
 from ta2net.model.size import BACKWARD_OVER_FORWARD, part_sizes
 from ta2net.model.ta2net import Output, TA2Net
@@ -264,6 +264,7 @@ def main(name: str, way: str, device: str, give_back: bool) -> None:
     """Print the seconds of a training step and the peak memory, as JSON."""
     if way == "ours" and not give_back:  # as ta2net train does
         keep_freed_memory()
+        use_huge_pages()
     found = run(CASES[name](), way, device)
     click.echo(json.dumps({"seconds": found.seconds, "peak_bytes": found.peak_bytes}))
 
