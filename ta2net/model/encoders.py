@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from pipeline.errors import WeightsError
+from ta2net.model.branch import branched, every
 from ta2net.model.normed import Layers, normed
 from ta2net.params import ModelParams
 
@@ -45,7 +47,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return normed(self.body[-1], self.body[:-1](x), _projected(self.shortcut, x))
+        step = _step(self.shortcut, x)
+        return normed(self.body[-1], self.body[:-1](x), _projected(self.shortcut, every(step, x), step))
 
 
 class ResNetBasicBlock(BasicBlock):
@@ -53,31 +56,34 @@ class ResNetBasicBlock(BasicBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = normed(self.bn1, self.conv1(x))
-        return normed(self.bn2, self.conv2(inside), _projected(self.downsample, x))
+        step = _step(self.downsample, x)
+        return normed(self.bn2, self.conv2(inside), _projected(self.downsample, every(step, x), step))
 
 
 class ResNetBottleneck(Bottleneck):
     """torchvision's, of ResNet-50."""
 
     def forward(self, x: Tensor) -> Tensor:
-        inside = normed(self.bn1, self.conv1(x))
-        inside = normed(self.bn2, self.conv2(inside))
-        return normed(self.bn3, self.conv3(inside), _projected(self.downsample, x))
+        step = _step(self.downsample, x)
+        inside, past = branched(self.conv1, x, step, self.bn3)
+        inside = normed(self.bn2, self.conv2(normed(self.bn1, inside)))
+        return normed(self.bn3, self.conv3(inside), _projected(self.downsample, past, step))
 
 
-def _projected(shortcut: nn.Sequential | None, x: Tensor) -> Tensor:
-    """What a block adds: its input, or that through a 1x1 convolution and a norm."""
+def _step(shortcut: nn.Sequential | None, x: Tensor) -> int:
+    """Of how many pixels the shortcut is given one; on a GPU its convolution leaves the others out itself."""
+    if shortcut is None or x.device.type != "cpu":
+        return 1
+    return cast(nn.Conv2d, shortcut[0]).stride[0]  # oneDNN spends time on the pixels that a stride leaves out
+
+
+def _projected(shortcut: nn.Sequential | None, pixels: Tensor, step: int) -> Tensor:
+    """What a block adds: every ``step``-th pixel of its input, or a 1x1 convolution and a norm of them."""
     if shortcut is None:
-        return x
-    convolution, norm = shortcut
-    if isinstance(convolution, nn.Conv2d) and x.device.type == "cpu":
-        # oneDNN spends time on the pixels that a stride leaves out; channels last, as the gradient shall be
-        down, right = convolution.stride
-        pixels = x.permute(0, 2, 3, 1)[:, ::down, ::right]
-        projection = F.conv2d(pixels.permute(0, 3, 1, 2), convolution.weight)
-    else:
-        projection = convolution(x)
-    return normed(norm, projection, relu=False)
+        return pixels
+    convolution = cast(nn.Conv2d, shortcut[0])
+    stride = convolution.stride[0] // step
+    return normed(shortcut[1], F.conv2d(pixels, convolution.weight, stride=stride), relu=False)
 
 
 RESNETS = {

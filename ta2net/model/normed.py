@@ -39,7 +39,7 @@ def normed(norm: nn.Module, x: Tensor, beside: Tensor | None = None, *, relu: bo
 
     A plain batch norm that trains on a CPU in bfloat16, channels last, goes through ``ta2net.model.kernels``.
     """
-    if isinstance(norm, nn.BatchNorm2d) and _has_kernels(norm, x, beside):
+    if isinstance(norm, nn.BatchNorm2d) and has_kernels(norm, x, beside):
         return _trained(norm, x, beside, relu)
     # in place: a norm's backward pass needs its input, not its output
     out: Tensor = norm(x)
@@ -48,7 +48,8 @@ def normed(norm: nn.Module, x: Tensor, beside: Tensor | None = None, *, relu: bo
     return out.relu_() if relu else out
 
 
-def _has_kernels(norm: nn.BatchNorm2d, x: Tensor, beside: Tensor | None) -> bool:
+def has_kernels(norm: nn.BatchNorm2d, x: Tensor, beside: Tensor | None = None) -> bool:
+    """Whether ``normed`` goes through the compiled loops."""
     has_moments = norm.track_running_stats and norm.momentum is not None
     return (
         norm.training
