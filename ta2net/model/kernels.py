@@ -174,7 +174,8 @@ def _gradient(
         for c in range(columns):
             off_mean = _float(x[row, c]) - mean[c]
             value = np.float32(0) if off_mean * scale[c] + bias[c] <= least else _float(grad[row, c])
-            of_x[row, c] = _bfloat(value * scale[c] + off_mean * slope[c] + offset[c])
+            # as it stands, as in every other line here, there is one way only to fuse products with sums
+            of_x[row, c] = _bfloat(value * scale[c] + (off_mean * slope[c] + offset[c]))
 
 
 @njit(**_SERIAL)

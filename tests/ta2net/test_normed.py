@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +110,34 @@ def test_any_number_of_threads_gives_the_same_bits():
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+
+
+GRADIENTS = """
+import hashlib
+import torch
+from ta2net.model.normed import normed
+
+torch.manual_seed(0)
+x = torch.randn(32, 32, 64, 64).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
+norm = torch.nn.BatchNorm2d(32)
+torch.nn.init.normal_(norm.weight)
+out = normed(norm, x)
+grads = torch.autograd.grad(out, (x, norm.weight, norm.bias), torch.randn_like(out))
+results = [out.float(), *(grad.float() for grad in grads)]
+print([hashlib.sha256(result.detach().numpy().tobytes()).hexdigest() for result in results])
+"""
+
+
+def test_code_just_compiled_and_code_kept_from_before_give_the_same_bits(tmp_path):
+    """They are optimised apart; a sum of two products that could be fused in two ways would be."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command, root = [sys.executable, "-c", GRADIENTS], Path(__file__).parents[2]
+    compiled, kept = (
+        subprocess.run(command, cwd=root, env=environment, capture_output=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert any(tmp_path.rglob("*.nbc"))
+    assert compiled == kept
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
