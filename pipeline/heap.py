@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+from pathlib import Path
 
 import psutil
 
@@ -32,10 +33,10 @@ def use_huge_pages() -> None:
     """Have the heap in pages of 2 MB instead of 4 KB; call before threads start, after ``keep_freed_memory``.
 
     A training step goes through gigabytes, and the processor keeps the addresses of few pages at hand. The
-    heap grows once by all the memory that is free, which takes none of it yet, and is marked. Where Linux has
-    no huge pages, or a limit of address space leaves no such room, pages stay as they are.
+    heap grows once by all the memory that is free, which takes none of it yet, and is marked. Pages stay as
+    they are where Linux has no huge ones, or where room itself is scarce (``ulimit -v``, no overcommitting).
     """
-    if platform.libc_ver()[0] != "glibc" or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if platform.libc_ver()[0] != "glibc" or not hasattr(mmap, "MADV_HUGEPAGE") or not _room_is_free():
         return
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
@@ -49,3 +50,12 @@ def use_huge_pages() -> None:
     skipped = -block % mmap.PAGESIZE
     libc.madvise(block + skipped, (room - skipped) // mmap.PAGESIZE * mmap.PAGESIZE, mmap.MADV_HUGEPAGE)
     libc.free(block)
+
+
+def _room_is_free() -> bool:
+    """Whether Linux lets a process have address space that it may never fill, at nobody's cost."""
+    import resource  # not on every system
+
+    policy = Path("/proc/sys/vm/overcommit_memory")
+    strict = policy.exists() and policy.read_text(encoding="ascii").strip() == "2"
+    return not strict and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
