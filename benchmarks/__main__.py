@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import build, flow, norm, predict, streaming, training
 from benchmarks.measure import Ratio, Scale
-from pipeline.atomic import write_json
+from pipeline.files.atomic import write_json
 from pipeline.heap import keep_freed_memory
 
 LIBRARIES = ("torch", "torchvision", "ptlflow", "zarr", "numpy")

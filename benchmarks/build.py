@@ -24,19 +24,19 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Ratio
-from pipeline.atomic import sha256_of
-from pipeline.build.apart import Limits, RowProcess
 from pipeline.build.jobs import jobs_of
 from pipeline.build.row import RowDone, RowJob, compute_row, limit_threads, row_attributes
+from pipeline.build.row_process.apart import Limits, RowProcess
 from pipeline.build.schedulers import core_count
 from pipeline.catalog import Row
-from pipeline.decode import open_video, read_all
+from pipeline.files.atomic import sha256_of
 from pipeline.flow import flow_identity, make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import Coding
 from pipeline.params import DataParams
-from pipeline.probe import probe
 from pipeline.store import create_store, open_store
+from pipeline.video.decode import open_video, read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import probe
 
 NO_LIMITS = Limits(None, None)
 

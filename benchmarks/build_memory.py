@@ -9,8 +9,8 @@ import click
 
 from benchmarks.build import NO_LIMITS, film_row, jobs_for
 from benchmarks.measure import peak_bytes
-from pipeline.build.apart import RowProcess
 from pipeline.build.row import RowDone, RowJob, compute_row
+from pipeline.build.row_process.apart import RowProcess
 from pipeline.store import create_store
 
 

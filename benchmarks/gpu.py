@@ -24,17 +24,17 @@ from benchmarks.loss_curves import curves_of
 from benchmarks.measure import Ratio, matmul_flops, middle, peak_bytes
 from benchmarks.streaming import Streams, make_streams
 from benchmarks.training import Case, our_training, paper_params, tiny_params
-from pipeline.atomic import write_json
 from pipeline.build.jobs import jobs_of
 from pipeline.build.row import RowDone, RowJob, compute_row
-from pipeline.decode import open_video
 from pipeline.device import chosen_device
 from pipeline.errors import Command, UserError
+from pipeline.files.atomic import write_json
 from pipeline.flow import flow_identity, make_estimator
 from pipeline.flow.networks import NetworkEstimator
 from pipeline.flow.ptlflow_models import new_network
 from pipeline.params import DataParams
 from pipeline.store import create_store
+from pipeline.video.decode import open_video
 from ta2net.params import Params
 from ta2net.training.loop import LOG_EVERY_STEPS
 from ta2net.training.progress import TimedBatches

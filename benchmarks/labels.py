@@ -13,16 +13,16 @@ from tqdm import tqdm
 
 from pipeline.errors import UserError, VideoError
 from pipeline.params import SourceParams
-from pipeline.probe import VideoInfo, probe
 from pipeline.sources.audible623 import read_label_files, video_folders
 from pipeline.sources.videos import find_video, index_videos
-from ta2net.deliver.dub.audio import SAMPLE_RATE
-from ta2net.hits.metrics import Judged, event_counts, event_figures
+from pipeline.video.probe import VideoInfo, probe
+from ta2net.evaluation.metrics import Judged, event_counts, event_figures
+from ta2net.evaluation.timing import error_figures, onset_figures, onset_matches, time_errors_s
 from ta2net.hits.peaks import spaced
-from ta2net.hits.timing import error_figures, onset_figures, onset_matches, time_errors_s
 from ta2net.label.onsets import novelty, onsets
 from ta2net.label.snap import nearest_frames
 from ta2net.label.sound import Mono, sound_blocks
+from ta2net.media.audio import SAMPLE_RATE
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 MIN_DISTANCE = 2

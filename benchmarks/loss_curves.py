@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.training import our_training, plain_training
-from pipeline.atomic import written_beside
 from pipeline.catalog import Row, read_catalog
 from pipeline.device import chosen_device
 from pipeline.errors import Command
+from pipeline.files.atomic import written_beside
 from pipeline.store import FlowStore, open_store
-from ta2net.hits.rows import stored_rows
+from ta2net.clips.loader import ClipLoader
+from ta2net.evaluation.rows import stored_rows
 from ta2net.params import Params, read
-from ta2net.training.clips import ClipLoader
 
 WINDOW_STEPS = 20
 """Losses of single batches jump; means over so many steps are compared."""

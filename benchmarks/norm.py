@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import Ratio, Scale, compared
-from ta2net.model.normed import normed
+from ta2net.fast.normed import normed
 
 SHAPES = {
     "resnet50_28px": (128, 256, 28, 28),

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from ta2net.model.encoders import (
+from ta2net.fast.normed import Layers
+from ta2net.methods.ta2net.encoders import (
     Encoder,
     ResidualBlock,
     ResNetBasicBlock,
@@ -14,9 +15,8 @@ from ta2net.model.encoders import (
     field_picture,
     normalized_frames,
 )
-from ta2net.model.fusion import TEMPORAL_DILATION
-from ta2net.model.normed import Layers
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.fusion import TEMPORAL_DILATION
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import ModelParams
 
 

@@ -14,11 +14,11 @@ import torch
 
 from benchmarks.build import film_row
 from benchmarks.measure import Ratio, Scale, in_fresh_process, middle, peak_bytes, seconds_per_unit
-from ta2net.model.ta2net import TA2Net
-from ta2net.networks import FOLDER
+from ta2net.methods.built_in import FOLDER
+from ta2net.methods.checkpoint import write_model
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import FusionParams, ModelParams, Params
-from ta2net.prediction import File2Hits
-from ta2net.training.checkpoint import write_model
+from ta2net.prediction.file2hits import File2Hits
 
 FPS = 30
 EMBEDDED = FOLDER / "impacts.safetensors"

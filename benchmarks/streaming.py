@@ -20,8 +20,8 @@ from pipeline.catalog import Row
 from pipeline.kinematics import Coding, KinematicsChunk, inflection
 from pipeline.params import StoreParams
 from pipeline.store import FlowStore, RowAttributes, create_store
+from ta2net.clips.loader import ClipLoader
 from ta2net.params import Params
-from ta2net.training.clips import ClipLoader
 from ta2net.training.progress import TimedBatches
 
 NAMES = ("frames", "velocity", "inflection")

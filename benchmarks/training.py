@@ -26,11 +26,11 @@ from benchmarks.plain import PlainTA2Net
 from pipeline.device import chosen_device, has_fast_bf16
 from pipeline.heap import keep_freed_memory, use_huge_pages
 from pipeline.params import read_yaml
-from ta2net.model.size import BACKWARD_OVER_FORWARD, part_sizes
-from ta2net.model.ta2net import Output, TA2Net
+from ta2net.methods.batch import Batch
+from ta2net.methods.size import BACKWARD_OVER_FORWARD, part_sizes
+from ta2net.methods.ta2net.losses import objective
+from ta2net.methods.ta2net.network import Output, TA2Net
 from ta2net.params import Params, overlay
-from ta2net.training.batch import Batch
-from ta2net.training.losses import objective
 from ta2net.training.optimizer import (
     learning_rate,
     make_optimizer,

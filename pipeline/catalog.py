@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.atomic import write_text
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_text
 
 Split = Literal["train", "val", "eval"]
 SPLITS: tuple[Split, ...] = ("train", "val", "eval")

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.address import check_address, without_secrets
 from pipeline.errors import ParamsError
-from pipeline.plain import read_text
+from pipeline.files.address import check_address, without_secrets
+from pipeline.files.plain import read_text
 
 LARGEST = 1 << 53
 """Larger whole numbers are mistakes, and no floating point number would hold them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pipeline.atomic import write_json
 from pipeline.catalog import write_catalog
 from pipeline.errors import Command
+from pipeline.files.atomic import write_json
 from pipeline.sources import assemble, check_refused
 from ta2net.params import read
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.errors import Command
-from ta2net.study import run_study
+from ta2net.studies.study import run_study
 
 FILE = click.Path(path_type=Path)
 

@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ta2net.hits.document import Hit
-    from ta2net.prediction import File2Hits, Prediction, predict
+    from ta2net.hits.hit import Hit
+    from ta2net.prediction.file2hits import File2Hits, Prediction, predict
 
 __all__ = ["File2Hits", "Hit", "Prediction", "predict"]
 
 _HOMES = {
-    "File2Hits": "ta2net.prediction",
-    "Hit": "ta2net.hits.document",
-    "Prediction": "ta2net.prediction",
-    "predict": "ta2net.prediction",
+    "File2Hits": "ta2net.prediction.file2hits",
+    "Hit": "ta2net.hits.hit",
+    "Prediction": "ta2net.prediction.file2hits",
+    "predict": "ta2net.prediction.file2hits",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pipeline.atomic import write_json
+from pipeline.files.atomic import write_json
 from pipeline.heap import keep_freed_memory, use_huge_pages
 from ta2net.commands.completion import completion
 from ta2net.commands.files import inspect, models
@@ -17,8 +17,7 @@ from ta2net.commands.films import dub, export, predict, report
 from ta2net.commands.labels import import_, label
 from ta2net.commands.manual import Manual
 from ta2net.commands.stores import repair, validate
-from ta2net.compose import compose_params
-from ta2net.params import read
+from ta2net.params import compose_params, read
 
 PARAMS_OPTION = click.option(
     "--params",
@@ -151,18 +150,18 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
       ta2net evaluate --hits hits.csv --labels labels.csv --frames 250 --fps 30000/1001 --out metrics.json
     """
     check_together(context)
-    from ta2net.hits.summary import summary as table
+    from ta2net.evaluation.summary import summary as table
 
     if given["hits"]:
-        from ta2net.hits.label_files import evaluate_files  # works without torch, which takes seconds
+        from ta2net.evaluation.label_files import evaluate_files  # works without torch, which takes seconds
 
         metrics = evaluate_files(given["hits"], given["labels"], given["frames"], given["fps"])
     elif given["scores"]:
-        from ta2net.evaluate import evaluate_scores
+        from ta2net.evaluation.evaluate import evaluate_scores
 
         metrics = evaluate_scores(read(params_path), given["scores"], given["threshold"])
     else:
-        from ta2net.evaluate import evaluate as run
+        from ta2net.evaluation.evaluate import evaluate as run
 
         params = read(params_path)
         click.echo(table(run(params, checkpoint)))
@@ -183,8 +182,8 @@ def summary(metrics: Path) -> None:
     Example:
       ta2net summary data/evaluation/metrics.json
     """
-    from ta2net.hits.summary import read_metrics
-    from ta2net.hits.summary import summary as table
+    from ta2net.evaluation.summary import read_metrics
+    from ta2net.evaluation.summary import summary as table
 
     click.echo(table(read_metrics(metrics)))
 
@@ -201,7 +200,7 @@ def picture(params_path: Path, checkpoint: Path | None, row_id: str, out: Path) 
     Example:
       ta2net picture --row impacts_eval_0003 --out prediction.png
     """
-    from ta2net.evaluate import picture as run
+    from ta2net.evaluation.evaluate import picture as run
 
     run(read(params_path), row_id, out, checkpoint)
     click.echo(f"written: {out}")
@@ -216,7 +215,7 @@ def describe(params_path: Path) -> None:
     Example:
       ta2net params configs/audible623.yaml --out paper.yaml && ta2net describe --params paper.yaml
     """
-    from ta2net.model.size import part_sizes, table
+    from ta2net.methods.size import part_sizes, table
 
     params = read(params_path)
     click.echo(table(part_sizes(params.model, params.clips.frames, params.store.size), params.clips.batch))

@@ -29,7 +29,7 @@ ADDRESS_SPACE = 6 << 30
 """Bytes of addresses a process may take beyond what the imported libraries have: a guard of the machine."""
 
 PRELOADED = (
-    *("ta2net.cli", "ta2net.batch", "ta2net.evaluate", "ta2net.training.loop"),
+    *("ta2net.cli", "ta2net.prediction.many", "ta2net.evaluation.evaluate", "ta2net.training.loop"),
     *("pipeline.build", "pipeline.impacts.dataset", "decord", "s3fs"),
 )
 STAGES = ("impacts", "catalog", "flows")

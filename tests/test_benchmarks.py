@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from benchmarks import measure, training
 from benchmarks.__main__ import main
 from benchmarks.plain import PlainTA2Net
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.network import TA2Net
 
 NAMES = {
     *(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.atomic import write_json
 from pipeline.build.jobs import has_own_process, jobs_of
 from pipeline.build.plan import Fingerprint, Part, Plan, plan_of
 from pipeline.build.row import Failure, RowDone, RowJob, compute_row, row_fingerprint
 from pipeline.catalog import Catalog
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_json
 from pipeline.flow import check_estimator, flow_identity, make_estimator
 from pipeline.params import BuildParams, DataParams, FlowParams
 from pipeline.store import FlowStore, open_or_create
@@ -201,7 +201,7 @@ def _compute(
 ) -> None:
     """Compute the plan's rows into ``tally``; ``jobs`` makes them, given the threads each may use."""
     # Dask takes a second to load: builds with nothing to do, and the rows' own processes, go without
-    from pipeline.build.apart import close_processes, compute_row_apart
+    from pipeline.build.row_process.apart import close_processes, compute_row_apart
     from pipeline.build.schedulers import HERE, connected, threads_per_worker, worker_count
     from pipeline.build.workers import run_jobs
 

@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.atomic import sha256_of
 from pipeline.build.retries import with_retries
 from pipeline.catalog import Row
-from pipeline.decode import open_video
 from pipeline.errors import StorageError, StoreError, UserError, VideoError
+from pipeline.files.atomic import sha256_of
 from pipeline.flow import FlowEstimator, make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import MIN_FRAMES, Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
-from pipeline.probe import VideoInfo
 from pipeline.store import SCHEMA, FlowStore, RowAttributes, fingerprint_of, open_store
+from pipeline.video.decode import open_video
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import VideoInfo
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pipeline.atomic import sha256_of
 from pipeline.device import autocast
 from pipeline.errors import UserError, WeightsError
+from pipeline.files.atomic import sha256_of
 
 Device = torch.device
 BothWays = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -23,8 +23,8 @@ import cv2
 import pymunk
 from tqdm import tqdm
 
-from pipeline.atomic import sha256_of, write_json, write_text, written_beside
 from pipeline.errors import UserError
+from pipeline.files.atomic import sha256_of, write_json, write_text, written_beside
 from pipeline.impacts.compose import CLIP_SPLITS, Clip, Wanted, compose
 from pipeline.impacts.write import write_clip
 from pipeline.params import ImpactsParams

@@ -13,15 +13,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.atomic import sha256_of
 from pipeline.catalog import MIN_FRAMES, SPLITS, Catalog, Row
 from pipeline.errors import UserError, VideoError
+from pipeline.files.atomic import sha256_of
 from pipeline.params import Allowed, DataParams
-from pipeline.probe import probe
 from pipeline.sources import audible623, impacts
 from pipeline.sources.findings import KINDS, Finding, Labelled, Listing, RowRefusedError
 from pipeline.sources.splits import row_ids, validation_groups
 from pipeline.sources.videos import find_video, index_videos
+from pipeline.video.probe import probe
 
 SOURCES: dict[str, Callable[[DataParams], Listing]] = {"csv": audible623.read, "impacts": impacts.read}
 

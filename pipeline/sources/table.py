@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.plain import read_bytes
+from pipeline.files.plain import read_bytes
 
 MAX_BYTES = 64_000_000
 

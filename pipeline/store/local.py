@@ -14,9 +14,9 @@ from typing import Any
 
 from zarr.storage import LocalStore
 
-from pipeline.atomic import beside, sweep, written_beside
 from pipeline.errors import StoreError
-from pipeline.owner import is_abandoned, owner_tag, tag_pattern
+from pipeline.files.atomic import beside, sweep, written_beside
+from pipeline.files.owner import is_abandoned, owner_tag, tag_pattern
 from pipeline.store.place import DOCUMENT
 from pipeline.store.schema import ARRAYS, as_bytes
 

@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.address import check_address
-from pipeline.atomic import written_beside
 from pipeline.errors import StoreError
+from pipeline.files.address import check_address
+from pipeline.files.atomic import written_beside
 from pipeline.store.row import RowDocument
 from pipeline.store.schema import SCHEMA
 

@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from pipeline.errors import StorageError, StoreError
-from pipeline.owner import is_abandoned, owner_tag, tag_pattern
+from pipeline.files.owner import is_abandoned, owner_tag, tag_pattern
 from pipeline.store.place import DOCUMENT
 from pipeline.store.row import data_key_of, pointing_document
 from pipeline.store.schema import as_bytes

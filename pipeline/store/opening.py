@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.address import check_address
 from pipeline.errors import StoreError
+from pipeline.files.address import check_address
 from pipeline.params import StoreParams
 from pipeline.store.flow_store import FlowStore, create_store
 from pipeline.store.local import LocalPlace

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.owner import tag_pattern
+from pipeline.files.owner import tag_pattern
 from pipeline.store.checksums import CHECKSUMS, DATA, document_checksum
 from pipeline.store.chunks import StoredArray
 from pipeline.store.schema import COMPLETE, RowAttributes, array_layout

@@ -15,8 +15,8 @@ def models() -> None:
     Example:
       ta2net models
     """
-    from ta2net.inspect import shown
-    from ta2net.networks import facts, names
+    from ta2net.commands.inspection import shown
+    from ta2net.methods.built_in import facts, names
 
     click.echo("\n\n".join(shown(facts(name)) for name in names()))
 
@@ -33,6 +33,6 @@ def inspect(path: str) -> None:
       ta2net inspect s3://bucket/flows
       ta2net inspect data/run/best.safetensors
     """
-    from ta2net.inspect import facts_of, shown
+    from ta2net.commands.inspection import facts_of, shown
 
     click.echo(shown(facts_of(path)))

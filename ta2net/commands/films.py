@@ -12,8 +12,8 @@ from pipeline.errors import UserError
 from ta2net.commands import completion
 
 if TYPE_CHECKING:
-    from ta2net.batch import Outcome
-    from ta2net.hits.document import Hit
+    from ta2net.hits.hit import Hit
+    from ta2net.prediction.many import Outcome
 
 
 CHECKPOINT_OPTION = click.option(
@@ -73,7 +73,7 @@ def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **opti
       ta2net predict film.mp4 --format audacity,resolve --start 60 --end 90
       ta2net predict "clips/**/*.mp4" --out results --skip-existing
     """
-    from ta2net.batch import predict_videos
+    from ta2net.prediction.many import predict_videos
 
     tell(predict_videos(videos, out, formats, **options))
 
@@ -97,7 +97,7 @@ def report(videos: tuple[str, ...], out: Path, **options: Any) -> None:
       ta2net report film.mp4 && xdg-open hits/film/report.html
       ta2net report clips/ --labels labels.csv --out pages
     """
-    from ta2net.batch import predict_videos
+    from ta2net.prediction.many import predict_videos
 
     tell(predict_videos(videos, out, (), report=True, **options))
     click.echo(f"all videos: {out / 'index.html'}")
@@ -228,7 +228,7 @@ def dub(
     if hits is None:
         if row_id is not None:
             raise click.UsageError("--row chooses among the rows of --hits: give that, too")
-        from ta2net.prediction import File2Hits
+        from ta2net.prediction.file2hits import File2Hits
 
         found: Sequence[Hit] = File2Hits(checkpoint, sensitivity=sensitivity)(video, quiet=False).hits
     else:

@@ -42,8 +42,8 @@ def label(
       ta2net label drums/ --class drumming
       ta2net label "takes/**/*.mov" --threshold 0.5 --min-distance 4 --out labels
     """
-    from ta2net.inputs import videos_of
     from ta2net.label.labelling import LABELS, label_videos
+    from ta2net.media.inputs import videos_of
 
     failed, done = [], 0
     for outcome in label_videos(

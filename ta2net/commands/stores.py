@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.atomic import write_json
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_json
 
 MAX_SHOWN = 100
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ta2net.hits.matching import Frames
-from ta2net.hits.peaks import candidate_peaks, displaced, spaced
+from ta2net.hits.peaks import Frames, candidate_peaks, displaced, spaced
 from ta2net.params import PeaksParams
 
 

@@ -12,14 +12,14 @@ from pipeline.sources.findings import printable
 from pipeline.sources.table import Record, read_table
 
 if TYPE_CHECKING:
-    from ta2net.hits.document import Hit
+    from ta2net.hits.hit import Hit
 
 COLUMNS = ("row_id", "frame", "time_s", "probability", "x_fraction", "y_fraction")
 SHOWN = 5
 
 
 def read_hits(path: str | Path, row_id: str | None = None) -> list[Hit]:
-    """The hits of one video in a file that ``ta2net.hits.document.write_hits`` wrote, or one like it.
+    """The hits of one video in a file that ``ta2net.hits.hit.write_hits`` wrote, or one like it.
 
     Args:
         row_id: which row's; None where the file holds only one row, or none.
@@ -52,7 +52,7 @@ def read_hits(path: str | Path, row_id: str | None = None) -> list[Hit]:
 
 
 def _hit(record: Record, where: str) -> Hit:
-    from ta2net.hits.document import Hit  # loads torch, which takes seconds
+    from ta2net.hits.hit import Hit  # loads torch, which takes seconds
 
     if record.missing:
         raise UserError(f"{where}: no cell for {', '.join(record.missing)}")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.atomic import write_text, written_beside
 from pipeline.errors import UserError
-from pipeline.plain import read_text
+from pipeline.files.atomic import write_text, written_beside
+from pipeline.files.plain import read_text
 from ta2net.hits.scoring import Scores
 
 SCORES, MAPS = "scores.csv", "maps.npz"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.device import autocast
 from pipeline.kinematics import edge_frames, valid_range
-from ta2net.model.ta2net import TA2Net, hit_probability
+from ta2net.methods.ta2net.network import TA2Net, hit_probability
 from ta2net.params import Params
 
 

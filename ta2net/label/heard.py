@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.probe import VideoInfo
+from pipeline.video.probe import VideoInfo
 from ta2net.label.onsets import Novelty
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
-from ta2net.deliver.exports.film import look_at
 from ta2net.label.label_csv import LabelRow, check_label_file, merge_labels, video_id_of
 from ta2net.label.marks import FORMATS, MarkFile, format_of, read_text
 from ta2net.label.snap import nearest_frames
+from ta2net.media.film import look_at
 
 SHOWN = 5
 

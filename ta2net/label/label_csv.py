@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.atomic import write_text
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_text
 from pipeline.sources.audible623 import COLUMNS, check_id
 from pipeline.sources.findings import RowRefusedError
 from pipeline.sources.table import read_table

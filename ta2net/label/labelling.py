@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.atomic import write_text
 from pipeline.errors import UserError, VideoError
-from pipeline.probe import VideoInfo, probe
+from pipeline.files.atomic import write_text
+from pipeline.video.probe import VideoInfo, probe
 from ta2net.hits.peaks import spaced
-from ta2net.inputs import folders_of
 from ta2net.label.heard import Heard, Onset
 from ta2net.label.label_csv import LabelRow, check_label_file, merge_labels, video_id_of
+from ta2net.label.listening_page import PAGE, write_label_page
 from ta2net.label.onsets import novelty, onsets
-from ta2net.label.page import PAGE, write_label_page
 from ta2net.label.snap import nearest_frames
 from ta2net.label.sound import Mono, sound_blocks
+from ta2net.media.inputs import folders_of
 
 LABELS, ONSETS = "labels.csv", "onsets.csv"
 ONSET_COLUMNS = ("frame", "frame_time_s", "onset_time_s", "above_db", "confidence")

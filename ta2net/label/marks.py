@@ -15,8 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from pipeline.errors import UserError
-from ta2net.deliver.exports.film import Film
-from ta2net.deliver.timecode import can_drop, editing_rate, frame_of
+from ta2net.media.film import Film
+from ta2net.media.timecode import can_drop, editing_rate, frame_of
 
 MAX_BYTES = 64_000_000
 NUMBER = re.compile(r"[+-]?\d{1,9}(?:[.,]\d{1,30})?", re.ASCII)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from pipeline.errors import UserError
-from ta2net.deliver.dub.audio import SAMPLE_RATE
 from ta2net.label.sound import Mono
+from ta2net.media.audio import SAMPLE_RATE
 
 HOP = 120
 """Samples between two moments: 2.5 ms, a fraction of any frame."""

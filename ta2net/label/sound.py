@@ -10,9 +10,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.container import check_file, opened
 from pipeline.errors import VideoError
-from ta2net.deliver.dub.audio import SAMPLE_RATE, continuous, decoded, in_blocks
+from pipeline.video.container import check_file, opened
+from ta2net.media.audio import SAMPLE_RATE, continuous, decoded, in_blocks
 
 Mono = NDArray[np.float32]
 """(n,) at 48 kHz, in -1..1."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.network import TA2Net
 
 
 def decay_at(averaged: int, decay: float) -> float:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from dvclive import Live
 
-from pipeline.atomic import write_json
-from ta2net.deliver.pictures import save_curve, score_curve
-from ta2net.hits.evaluation import ScoredRow
+from pipeline.files.atomic import write_json
+from ta2net.evaluation.metrics_json import ScoredRow
+from ta2net.evaluation.pictures import save_curve, score_curve
 from ta2net.params import PeaksParams
 from ta2net.training.progress import Progress
 

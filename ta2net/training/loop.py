@@ -13,23 +13,23 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.atomic import write_text
 from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_text
 from pipeline.store import open_store
-from ta2net.hits.evaluation import data_section
-from ta2net.hits.rows import stored_rows
-from ta2net.model.norm import with_global_norms
-from ta2net.model.ta2net import TA2Net
+from ta2net.clips.loader import ClipLoader
+from ta2net.clips.sampler import ClipPlan
+from ta2net.evaluation.metrics_json import data_section
+from ta2net.evaluation.rows import stored_rows
+from ta2net.methods import checkpoint as files
+from ta2net.methods.batch import Batch
+from ta2net.methods.ta2net.losses import Losses
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import Params
-from ta2net.training import checkpoint as files
 from ta2net.training.average import MovingAverage
-from ta2net.training.batch import Batch
-from ta2net.training.clips import ClipLoader
+from ta2net.training.global_norm import with_global_norms
 from ta2net.training.live import LiveLog
-from ta2net.training.losses import Losses
 from ta2net.training.optimizer import learning_rate, make_optimizer
-from ta2net.training.plan import ClipPlan
 from ta2net.training.processes import ShareLoader, leave, make_fabric, places_of
 from ta2net.training.progress import Progress, TimedBatches, as_csv
 from ta2net.training.provenance import provenance

@@ -26,11 +26,11 @@ from pipeline.catalog import Row
 from pipeline.device import autocast, chosen_device
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
-from ta2net.model.ta2net import Output
+from ta2net.clips.augmentation import Mixup
+from ta2net.clips.loader import CPU, PICTURES, ClipLoader
+from ta2net.methods.batch import Batch
+from ta2net.methods.ta2net.network import Output
 from ta2net.params import Params, TrainParams
-from ta2net.training.augmentation import Mixup
-from ta2net.training.batch import Batch
-from ta2net.training.clips import CPU, PICTURES, ClipLoader
 
 LONGEST_WAIT = timedelta(hours=1)
 """The others wait for the first process while it validates."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ta2net.training.batch import Batch
+from ta2net.methods.batch import Batch
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import UserError
-from ta2net.hits.summary import read_metrics
-from ta2net.training import checkpoint as files
+from ta2net.evaluation.summary import read_metrics
+from ta2net.methods import checkpoint as files
 
 MAX_BYTES = 10_000_000
 """Of a network inside the package."""

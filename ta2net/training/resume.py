@@ -15,15 +15,15 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pipeline.atomic import LEFT_OVER
 from pipeline.catalog import Row
+from pipeline.files.atomic import LEFT_OVER
 from pipeline.store import FlowStore
-from ta2net.model.ta2net import TA2Net
+from ta2net.clips.sampler import ClipPlan
+from ta2net.methods import checkpoint as files
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import Params
-from ta2net.training import checkpoint as files
 from ta2net.training.average import MovingAverage
 from ta2net.training.optimizer import learning_rate
-from ta2net.training.plan import ClipPlan
 from ta2net.training.processes import stacked
 from ta2net.training.progress import Progress
 

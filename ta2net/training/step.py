@@ -11,10 +11,10 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ta2net.model.ta2net import Output, TA2Net
+from ta2net.methods.batch import Batch
+from ta2net.methods.ta2net.losses import Losses, objective
+from ta2net.methods.ta2net.network import Output, TA2Net
 from ta2net.params import LossParams, Params
-from ta2net.training.batch import Batch
-from ta2net.training.losses import Losses, objective
 from ta2net.training.optimizer import set_learning_rate
 from ta2net.training.processes import gathered_labels, gathered_output
 

@@ -10,21 +10,21 @@ import torch
 
 from pipeline.catalog import Row
 from pipeline.store import FlowStore
-from ta2net.hits.evaluation import (
+from ta2net.evaluation.metrics_json import (
     ScoredRow,
     Thresholds,
     rule_curves,
     rule_thresholds,
     score_rows,
 )
-from ta2net.hits.scoring import Scorer
-from ta2net.hits.threshold import (
+from ta2net.evaluation.threshold import (
     LabelledScores,
     OperatingPoint,
     best_frame_threshold,
     sensitivity_points,
 )
-from ta2net.model.ta2net import TA2Net
+from ta2net.hits.scoring import Scorer
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import Params
 
 

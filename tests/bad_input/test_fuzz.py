@@ -28,14 +28,14 @@ from pipeline.sources.audible623 import read_label_files
 from pipeline.store import FlowStore, RowAttributes, create_store
 from pipeline.store.manifest import read_manifest, write_manifest
 from pipeline.store.validation import examine
+from ta2net.evaluation.label_files import read_frame_file
 from ta2net.hits.hits_file import read_hits
-from ta2net.hits.label_files import read_frame_file
 from ta2net.hits.saved import read_maps, read_scores
 from ta2net.label import importing
 from ta2net.label.importing import read_marks
 from ta2net.label.label_csv import LabelRow, merge_labels
+from ta2net.methods import checkpoint
 from ta2net.params import Params, read
-from ta2net.training import checkpoint
 from tests.conftest import write_video
 
 NUMBERS = (

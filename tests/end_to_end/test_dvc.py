@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ta2net.compose import compose_params
+from ta2net.params import compose_params
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {

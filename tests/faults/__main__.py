@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from pipeline.atomic import write_json
+from pipeline.files.atomic import write_json
 from tests.bad_input.case import UNSEEMLY, wrong
 from tests.bad_input.materials import copy_of
 from tests.bad_input.materials import make_base as make_good

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distributed import Scheduler, Worker
 
-from pipeline.atomic import write_json
+from pipeline.files.atomic import write_json
 
 
 async def schedule(file: Path) -> None:

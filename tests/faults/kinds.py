@@ -179,7 +179,7 @@ EVALUATION = Files(("evaluation", "metrics.json"))
 RENDERED = Files(("impacts",))
 
 RENDER = ("impacts", "--params", "impacts.yaml")
-OF_A_ROW = one_child("pipeline.build.child")
+OF_A_ROW = one_child("pipeline.build.row_process.child")
 
 KINDS = (
     Kind("build in threads", STORE, begin_build(THREADS), everything, ("flows",), build=True),

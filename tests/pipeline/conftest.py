@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.atomic import sha256_of
 from pipeline.catalog import Catalog, Row
+from pipeline.files.atomic import sha256_of
 from pipeline.params import DataParams
 
 HEIGHT, WIDTH = 48, 64

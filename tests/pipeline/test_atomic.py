@@ -12,14 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import atomic
-from pipeline.atomic import LEFT_OVER, beside, sweep, write_text, written_beside
+from pipeline.files import atomic
+from pipeline.files.atomic import LEFT_OVER, beside, sweep, write_text, written_beside
 
 YESTERDAY_S = 25 * 3600
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.atomic import written_beside
+from pipeline.files.atomic import written_beside
 with written_beside(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     print(temporary.name, flush=True)

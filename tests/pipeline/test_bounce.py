@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.decode import read_all
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.impacts.specimen import bounce_clip
 from pipeline.impacts.write import write_video
 from pipeline.kinematics import BACKWARD, FORWARD, Coding, decode
 from pipeline.params import FlowParams
+from pipeline.video.decode import read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
 
 SIZE = (128, 128)
 BALL_PX = np.pi * 12.0**2

@@ -15,11 +15,11 @@ from distributed import LocalCluster
 from pipeline.build import Failure, build
 from pipeline.build.row import RowDone, RowJob, compute_row, row_fingerprint
 from pipeline.catalog import Catalog, write_catalog
-from pipeline.decode import open_video, read_all
 from pipeline.errors import UserError, WeightsError
 from pipeline.flow import flow_identity, make_estimator, resample_flow, resize_frames
 from pipeline.kinematics import decode, hold_edges, inflection
 from pipeline.store import FlowStore, create_store
+from pipeline.video.decode import open_video, read_all
 
 
 def made_at(params):

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from pipeline.build import build
-from pipeline.build.apart import LimitError, Limits, ProcessDiedError, RowProcess
 from pipeline.build.gpus import gpu_of_slot, wanted_gpus
 from pipeline.build.jobs import has_own_process, row_timeout_s
+from pipeline.build.row_process.apart import LimitError, Limits, ProcessDiedError, RowProcess
 from pipeline.catalog import Catalog
 from pipeline.errors import UserError
 from pipeline.params import BuildParams, FlowParams
@@ -118,7 +118,7 @@ def test_an_idle_one_retires_and_the_next_task_starts_another():
 ORPHAN = """
 import os, sys, threading, time
 sys.path.insert(0, {root!r})
-from pipeline.build.apart import Limits, RowProcess
+from pipeline.build.row_process.apart import Limits, RowProcess
 process = RowProcess({{}})
 print(process.run(os.getpgid, 0, Limits(None, None)), process._process.pid, flush=True)
 threading.Thread(target=process.run, args=(time.sleep, 1000, Limits(None, None))).start()
@@ -139,8 +139,8 @@ def test_it_dies_with_its_parent_whatever_it_is_doing(pytestconfig):
 
 POISON = """
 import os, signal, time
-import pipeline.decode
-open_video = pipeline.decode.open_video
+import pipeline.video.decode
+open_video = pipeline.video.decode.open_video
 def poisoned(path, *options):
     if "hang" in path:
         time.sleep(1000)
@@ -150,7 +150,7 @@ def poisoned(path, *options):
         hoard = [b"x" * 10_000_000 for _ in range(100)]
         time.sleep(1000)
     return open_video(path, *options)
-pipeline.decode.open_video = poisoned
+pipeline.video.decode.open_video = poisoned
 """
 
 
@@ -183,7 +183,11 @@ def test_poison_costs_its_row_alone(builds, tmp_path):
     assert store.row_ids() == ["a", "b", "c", "d"]
     # nothing half-done is left either
     assert sorted(path.name for path in store.path.iterdir()) == ["a", "b", "c", "d", "zarr.json"]
-    assert not [child for child in psutil.Process().children() if "pipeline.build.child" in child.cmdline()]
+    assert not [
+        child
+        for child in psutil.Process().children()
+        if "pipeline.build.row_process.child" in child.cmdline()
+    ]
 
 
 def test_default_limits():

@@ -14,10 +14,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from pipeline.atomic import sha256_of
 from pipeline.build import build
 from pipeline.catalog import Catalog, Row, write_catalog
 from pipeline.errors import UserError
+from pipeline.files.atomic import sha256_of
 from pipeline.params import DataParams
 from pipeline.store import FlowStore, open_or_create, open_store
 from pipeline.store.manifest import read_manifest

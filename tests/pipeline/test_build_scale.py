@@ -242,12 +242,12 @@ def start(*arguments, **environment):
 
 NEVER_DONE = """
 import time
-import pipeline.decode
-open_video = pipeline.decode.open_video
+import pipeline.video.decode
+open_video = pipeline.video.decode.open_video
 def endless(path, *options):
     time.sleep(1000 * ("endless" in path))
     return open_video(path, *options)
-pipeline.decode.open_video = endless
+pipeline.video.decode.open_video = endless
 """
 
 

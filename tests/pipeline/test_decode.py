@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import decode
-from pipeline.decode import Reader, open_video, probe, read_all
 from pipeline.errors import UserError, VideoError
-from pipeline.probe import is_hidden_vp8
+from pipeline.video import decode
+from pipeline.video.decode import Reader, open_video, probe, read_all
+from pipeline.video.probe import is_hidden_vp8
 
 decord = pytest.importorskip("decord")
 
@@ -381,7 +381,7 @@ def test_damaged_bytes_never_crash(tmp_path: Path, films: Any) -> None:
     program = """
 import random, sys
 from pathlib import Path
-from pipeline.decode import read_all
+from pipeline.video.decode import read_all
 from pipeline.errors import VideoError
 data = Path(sys.argv[1]).read_bytes()
 for seed in range(25):

@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.decode import open_video
 from pipeline.flow import make_estimator, resize_frames
 from pipeline.flow.gmflow import Gmflow, OnePictureNorm
 from pipeline.flow.gmflow.matching import (
@@ -24,6 +23,7 @@ from pipeline.flow.gmflow.matching import (
 from pipeline.flow.gmflow.transformer import Transformer, windows
 from pipeline.flow.ptlflow_models import new_network
 from pipeline.params import FlowParams
+from pipeline.video.decode import open_video
 from tests.ptlflow_calls import one_direction_a_call
 
 

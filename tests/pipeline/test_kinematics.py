@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import VideoError
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import (
     Coding,
     InflectionStream,
@@ -24,6 +23,7 @@ from pipeline.kinematics import (
     valid_range,
 )
 from pipeline.params import FlowParams
+from pipeline.video.frames2kinematics import Frames2Kinematics
 
 STEPS_64 = Coding("int16", 64)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import VideoError
-from pipeline.stream import ahead
+from pipeline.video.ahead import ahead
 
 
 def ahead_threads():

@@ -14,7 +14,7 @@ import av
 import click
 import numpy as np
 
-from pipeline.atomic import write_json
+from pipeline.files.atomic import write_json
 from tests.bad_input.materials import HEIGHT, WIDTH, make_base, write_film, write_params
 from tests.program import run, start
 from tests.soak.watch import Watched, watch

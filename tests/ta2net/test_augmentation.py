@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ta2net.training.augmentation import ColourJitter, Mixup, mirrored, swapped
-from ta2net.training.batch import Batch
+from ta2net.clips.augmentation import ColourJitter, Mixup, mirrored, swapped
+from ta2net.methods.batch import Batch
 
 LAWS = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError, VideoError
-from ta2net.batch import CANDIDATES, HITS, predict_files
 from ta2net.hits.saved import SCORES, read_scores
 from ta2net.hits.scoring import Scores
-from ta2net.inputs import folders_of, videos_of
+from ta2net.media.inputs import folders_of, videos_of
 from ta2net.params import PeaksParams
-from ta2net.prediction import Prediction, Scores2Hits
+from ta2net.prediction.file2hits import Prediction, Scores2Hits
+from ta2net.prediction.many import CANDIDATES, HITS, predict_files
 
 
 @pytest.fixture

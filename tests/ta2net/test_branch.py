@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ta2net.model import branch
-from ta2net.model.branch import branched, every
-from ta2net.model.encoders import ResNetBottleneck
+from ta2net.fast import branch
+from ta2net.fast.branch import branched, every
+from ta2net.methods.ta2net.encoders import ResNetBottleneck
 
 SIZES = [(3, 8, 5, 7, 4), (2, 64, 8, 8, 16), (1, 5, 1, 2, 3)]
 

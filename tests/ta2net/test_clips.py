@@ -10,9 +10,9 @@ import torch
 
 from pipeline.catalog import read_catalog
 from pipeline.store import FlowStore
-from ta2net.training.batch import Batch
-from ta2net.training.clips import ClipLoader
-from ta2net.training.plan import ClipPlan
+from ta2net.clips.loader import ClipLoader
+from ta2net.clips.sampler import ClipPlan
+from ta2net.methods.batch import Batch
 
 
 def changed(params, section, **entries):

@@ -8,8 +8,7 @@ import pytest
 
 from pipeline.errors import ParamsError
 from pipeline.params import read_yaml
-from ta2net.compose import compose_params
-from ta2net.params import Params, overlay, read
+from ta2net.params import Params, compose_params, overlay, read
 
 ROOT = Path(__file__).resolve().parents[2]
 

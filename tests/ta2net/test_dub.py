@@ -16,7 +16,7 @@ from scipy.io import wavfile
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from pipeline.errors import UserError, VideoError
-from pipeline.probe import probe
+from pipeline.video.probe import probe
 from ta2net.deliver.dub import dub
 from ta2net.deliver.dub.mix import CEILING
 

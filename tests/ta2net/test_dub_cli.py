@@ -13,7 +13,7 @@ from scipy.io import wavfile
 
 from pipeline.errors import UserError
 from ta2net.cli import main
-from ta2net.hits.document import Hit, write_hits
+from ta2net.hits.hit import Hit, write_hits
 from ta2net.hits.hits_file import read_hits
 
 HITS = [

@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 from scipy.io import wavfile
 
-from pipeline.decode import read_all
 from pipeline.errors import VideoError
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.impacts.specimen import bounce_clip
 from pipeline.impacts.write import write_video
 from pipeline.kinematics import Coding
 from pipeline.params import FlowParams, StoreParams
-from pipeline.probe import probe
+from pipeline.video.decode import read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import probe
 from ta2net.cli import main
 from ta2net.deliver.dub.loudness import (
     LOUDNESS_RANGE_DB,
@@ -29,7 +29,7 @@ from ta2net.deliver.dub.loudness import (
     by_probability,
     inflection_strengths,
 )
-from ta2net.hits.untrained import mean_inflection
+from ta2net.methods.rules import mean_inflection
 
 CONTACTS = (36, 98)
 RATE = 48_000

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from scipy.io import wavfile
 
 from pipeline.errors import UserError
-from pipeline.probe import VideoInfo
-from ta2net.deliver.belonging import check_hits
-from ta2net.deliver.dub.audio import BLOCK, continuous, in_blocks
+from pipeline.video.probe import VideoInfo
 from ta2net.deliver.dub.mix import CEILING, Placement, mixed, peak, safe_gain
 from ta2net.deliver.dub.schedule import at_pitch, place
 from ta2net.deliver.dub.sounds import PEAK, default_sounds, faded, prepared, read_sounds
 from ta2net.deliver.dub.stem import write_stem
 from ta2net.deliver.dub.synth import knocks
+from ta2net.media.audio import BLOCK, continuous, in_blocks
+from ta2net.media.belonging import check_hits
 
 RATE = 48_000
 FPS = Fraction(30000, 1001)

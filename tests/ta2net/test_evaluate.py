@@ -16,15 +16,15 @@ from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore, Window
 from ta2net.cli import main
-from ta2net.deliver.pictures import flow_colours
-from ta2net.evaluate import evaluate, evaluate_scores, picture
-from ta2net.hits.evaluation import labelled
-from ta2net.hits.summary import read_metrics, summary
-from ta2net.hits.untrained import inflection_magnitude, motion_energy
-from ta2net.hits.where import peak_place
-from ta2net.networks import network_path
+from ta2net.evaluation.evaluate import evaluate, evaluate_scores, picture
+from ta2net.evaluation.metrics_json import labelled
+from ta2net.evaluation.pictures import flow_colours
+from ta2net.evaluation.summary import read_metrics, summary
+from ta2net.hits.place import peak_place
+from ta2net.methods.built_in import network_path
+from ta2net.methods.checkpoint import read as read_checkpoint
+from ta2net.methods.rules import inflection_magnitude, motion_energy
 from ta2net.params import PeaksParams
-from ta2net.training.checkpoint import read as read_checkpoint
 from ta2net.training.loop import train
 
 

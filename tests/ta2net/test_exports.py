@@ -20,7 +20,7 @@ from timecode import Timecode
 
 from pipeline.errors import UserError
 from ta2net.deliver.exports import FORMATS, formats_named, write_export, write_exports
-from ta2net.deliver.timeline import Marker, Timeline
+from ta2net.media.timeline import Marker, Timeline
 
 NTSC_24, NTSC_30, NTSC_60 = (Fraction(rate * 1000, 1001) for rate in (24, 30, 60))
 RATES = (NTSC_24, Fraction(25), NTSC_30, Fraction(30), NTSC_60, Fraction(12))

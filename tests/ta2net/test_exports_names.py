@@ -19,7 +19,7 @@ from lxml import etree
 from ptulsconv.docparser import parse_document
 
 from ta2net.deliver.exports import FORMATS, write_exports
-from ta2net.deliver.timeline import Marker, Timeline
+from ta2net.media.timeline import Marker, Timeline
 
 NASTY = [
     "<script>alert(1)</script>",

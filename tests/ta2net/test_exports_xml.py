@@ -16,7 +16,7 @@ from lxml import etree
 
 from ta2net.deliver.exports import FORMATS
 from ta2net.deliver.exports.fcpxml import project_rate
-from ta2net.deliver.timeline import Marker, Timeline
+from ta2net.media.timeline import Marker, Timeline
 
 NTSC_24, NTSC_30, NTSC_60 = (Fraction(rate * 1000, 1001) for rate in (24, 30, 60))
 FRAMES = (0, 1, 1799, 1800, 17982, 19999)

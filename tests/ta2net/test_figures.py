@@ -11,14 +11,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ta2net.hits.average_precision import average_precision, found_greedily
-from ta2net.hits.bootstrap import Quotient, intervals, mean_over
+from ta2net.evaluation.average_precision import average_precision, found_greedily
+from ta2net.evaluation.bootstrap import Quotient, intervals, mean_over
+from ta2net.evaluation.matching import match, merged_events
+from ta2net.evaluation.metrics import Judged, counting_metrics, event_counts, event_metrics, paper_metrics
+from ta2net.evaluation.reference_code import reference_code_metrics, reference_code_quotients
+from ta2net.evaluation.sections import hit_sections, per_class
+from ta2net.evaluation.timing import error_figures, onset_matches, time_errors_s
 from ta2net.hits.decoding import Peaks
-from ta2net.hits.matching import match, merged_events
-from ta2net.hits.metrics import Judged, counting_metrics, event_counts, event_metrics, paper_metrics
-from ta2net.hits.reference_code import reference_code_metrics, reference_code_quotients
-from ta2net.hits.sections import hit_sections, per_class
-from ta2net.hits.timing import error_figures, onset_matches, time_errors_s
 
 FPS = 25
 frames = st.lists(st.integers(0, 60), unique=True, max_size=8).map(sorted)

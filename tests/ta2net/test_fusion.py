@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ta2net.model.fusion import FramesConv, FusionHead
+from ta2net.methods.ta2net.fusion import FramesConv, FusionHead
 from ta2net.params import FusionParams
 
 PARAMS = FusionParams(channels=8, heads=2, similarity_channels=3, hidden=8, offset=False)

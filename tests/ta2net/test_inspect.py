@@ -9,9 +9,9 @@ from pipeline.store import FlowStore, create_store
 from pipeline.store.manifest import write_manifest
 from pipeline.store.opening import place_at
 from ta2net.cli import main
-from ta2net.inspect import facts_of
-from ta2net.model.ta2net import TA2Net
-from ta2net.training import checkpoint as files
+from ta2net.commands.inspection import facts_of
+from ta2net.methods import checkpoint as files
+from ta2net.methods.ta2net.network import TA2Net
 
 
 def test_a_video(films, tmp_path):

@@ -16,8 +16,8 @@ from pipeline.errors import UserError
 from pipeline.impacts.physics import Contact
 from pipeline.impacts.sound import MATERIALS, SAMPLE_RATE, strike
 from pipeline.params import SourceParams
-from pipeline.probe import probe
 from pipeline.sources.audible623 import read_label_files
+from pipeline.video.probe import probe
 from ta2net.cli import main
 from ta2net.label.labelling import hear, label_videos
 from ta2net.label.onsets import HOP, WINDOW, novelty, onsets

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from pipeline.errors import UserError
 from ta2net.cli import main
-from ta2net.hits.label_files import compare_files, evaluate_files
-from ta2net.hits.summary import read_metrics, summary
+from ta2net.evaluation.label_files import compare_files, evaluate_files
+from ta2net.evaluation.summary import read_metrics, summary
 
 HEADER = "video_id,sound_label,class\n"
 LABELS = HEADER + 'a,"12,31,32,53",Drumming\nb,"20",drumming\nc,,typing\n'

@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.probe import probe
+from pipeline.video.probe import probe
 from ta2net.label.heard import Heard, Onset
+from ta2net.label.listening_page import PAGE, pictures, write_label_page
 from ta2net.label.onsets import novelty
-from ta2net.label.page import PAGE, pictures, write_label_page
 from ta2net.label.sound import sound_blocks
 
 RATE = 48_000

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ta2net.model.ta2net import Output
-from ta2net.params import ContrastParams, LossParams
-from ta2net.training.batch import Batch
-from ta2net.training.losses import (
+from ta2net.methods.batch import Batch
+from ta2net.methods.ta2net.losses import (
     action_loss,
     chosen_frames,
     contrastive_loss,
@@ -21,6 +19,8 @@ from ta2net.training.losses import (
     positive_contrast,
     smoothness_loss,
 )
+from ta2net.methods.ta2net.network import Output
+from ta2net.params import ContrastParams, LossParams
 
 LOSS = LossParams()
 UNUSED = torch.zeros(0)

@@ -7,10 +7,10 @@ from dataclasses import fields
 import pytest
 import torch
 
-from ta2net.model.ta2net import Output
+from ta2net.methods.batch import Batch
+from ta2net.methods.ta2net.losses import contrastive_loss, objective
+from ta2net.methods.ta2net.network import Output
 from ta2net.params import ContrastParams, LossParams
-from ta2net.training.batch import Batch
-from ta2net.training.losses import contrastive_loss, objective
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 LARGEST = 60000.0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ta2net.hits.matching import match, merged_events
-from ta2net.hits.metrics import Judged, event_metrics, paper_metrics
+from ta2net.evaluation.matching import match, merged_events
+from ta2net.evaluation.metrics import Judged, event_metrics, paper_metrics
 
 frames = st.lists(st.integers(0, 60), unique=True, max_size=8).map(sorted)
 

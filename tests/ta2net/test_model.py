@@ -11,10 +11,10 @@ import torchvision
 
 from pipeline.errors import WeightsError
 from pipeline.params import read_params
-from ta2net.model.aggregation import Aggregation, KinematicAttention
-from ta2net.model.encoders import Encoder, field_picture, normalized_frames
-from ta2net.model.localization import motion_vectors
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.aggregation import Aggregation, KinematicAttention
+from ta2net.methods.ta2net.encoders import Encoder, field_picture, normalized_frames
+from ta2net.methods.ta2net.localization import motion_vectors
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import AggregationParams, FusionParams, ModelParams, Params
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.training import CASES, random_batch, tiny_params
-from ta2net.model.encoders import normalized_frames
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.encoders import normalized_frames
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import Params
 from ta2net.training.optimizer import parameter_groups
 from ta2net.training.step import Step

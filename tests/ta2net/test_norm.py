@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from ta2net.model.norm import GlobalBatchNorm, with_global_norms
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.network import TA2Net
+from ta2net.training.global_norm import GlobalBatchNorm, with_global_norms
 
 PROCESSES = 2
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numba import njit
 from torch import Tensor, nn
 
-from ta2net.model import kernels, normed
-from ta2net.model.normed import Layers
+from ta2net.fast import kernels, normed
+from ta2net.fast.normed import Layers
 
 SHAPES = [(3, 1, 5, 7), (2, 16, 8, 8), (5, 48, 3, 3), (1, 7, 1, 2), (9, 300, 9, 5)]
 
@@ -115,7 +115,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 GRADIENTS = """
 import hashlib
 import torch
-from ta2net.model.normed import normed
+from ta2net.fast.normed import normed
 
 torch.manual_seed(0)
 x = torch.randn(32, 32, 64, 64).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ta2net.hits.decoding import row_peaks
-from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, smoothed, spaced
-from ta2net.hits.threshold import (
+from ta2net.evaluation.threshold import (
     LabelledScores,
     best_frame_threshold,
     best_threshold,
     operating_points,
     sensitivity_points,
 )
+from ta2net.hits.decoding import row_peaks
+from ta2net.hits.peaks import candidate_peaks, displaced, frames_above, smoothed, spaced
 from ta2net.params import PeaksParams
 
 SHARP = PeaksParams(smoothing_frames=0.0)

@@ -11,21 +11,22 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from pipeline.decode import read_all
 from pipeline.errors import UserError, VideoError
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.impacts.specimen import bounce_clip
 from pipeline.kinematics import Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
-from pipeline.probe import probe
 from pipeline.store import Window
+from pipeline.video.decode import read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import probe
 from ta2net.cli import main
-from ta2net.hits.matching import match
+from ta2net.evaluation.matching import match
 from ta2net.hits.peaks import candidate_peaks
 from ta2net.hits.scoring import Scorer, Scores
-from ta2net.model.ta2net import TA2Net
-from ta2net.networks import BUILT_IN, network_path
+from ta2net.methods.built_in import BUILT_IN, network_path
+from ta2net.methods.checkpoint import read, write, write_model
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import (
     ClipsParams,
     FusionParams,
@@ -35,8 +36,7 @@ from ta2net.params import (
     PeaksParams,
     TrainParams,
 )
-from ta2net.prediction import File2Hits, Scores2Hits, cut, placed, predict
-from ta2net.training.checkpoint import read, write, write_model
+from ta2net.prediction.file2hits import File2Hits, Scores2Hits, cut, placed, predict
 
 PARAMS = Params(
     decode=DecodeParams(chunk_frames=7),

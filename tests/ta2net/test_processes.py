@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from pipeline.catalog import read_catalog
 from pipeline.store import FlowStore
-from ta2net.training.clips import ClipLoader
+from ta2net.clips.loader import ClipLoader
 from ta2net.training.loop import train
 from ta2net.training.processes import ProcessesError, ShareLoader, places_of
 

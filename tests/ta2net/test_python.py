@@ -28,10 +28,10 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_names_do_not_depend_on_what_was_imported_before():
     """A submodule of the same name would take the place of the function once it is imported."""
-    import ta2net.batch
-    import ta2net.prediction
+    import ta2net.prediction.file2hits
+    import ta2net.prediction.many
 
-    assert ta2net.predict is ta2net.prediction.predict
+    assert ta2net.predict is ta2net.prediction.file2hits.predict
     assert {name: getattr(ta2net, name).__name__ for name in ta2net.__all__} == {n: n for n in ta2net.__all__}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ta2net.nothing  # noqa: B018

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ta2net.training import checkpoint as files
+from ta2net.methods import checkpoint as files
 from ta2net.training.average import decay_at
 from ta2net.training.loop import Trainer, train
 from ta2net.training.processes import ProcessesError

@@ -9,8 +9,8 @@ import torch
 from click.testing import CliRunner
 
 from stages.weights import main
-from ta2net.model.ta2net import TA2Net
-from ta2net.training import checkpoint as files
+from ta2net.methods import checkpoint as files
+from ta2net.methods.ta2net.network import TA2Net
 
 THRESHOLDS = {"peaks": 0.5, "frames": 0.8, "motion_energy": 0.1, "inflection_peak": 0.2}
 EVENT = {"f1_at_1": 0.7, "f1_at_2": 0.8, "recall_at_2": 0.75, "precision_at_2": 0.86}

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.decode import read_all
 from pipeline.errors import UserError
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import FORWARD, Coding, decode
 from pipeline.params import FlowParams
-from pipeline.probe import probe
+from pipeline.video.decode import read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import probe
 from ta2net.cli import main
 from ta2net.deliver.report import (
     ENTRY,
@@ -37,13 +37,13 @@ from ta2net.deliver.report import (
     write_report,
 )
 from ta2net.deliver.report.curve import COLUMNS, path_of
-from ta2net.deliver.report.document import compared
 from ta2net.deliver.report.page import distance_text
 from ta2net.deliver.report.preview import CODERS, FILM_BYTES, FilmWriter, bits_for, plan_of, size_for
-from ta2net.deliver.report.shell import as_json, clock
 from ta2net.deliver.report.strips import STRIPS_BYTES, Strips, cell_size, full_px
-from ta2net.deliver.timeline import Marker, Timeline
-from ta2net.pages import read_labels
+from ta2net.deliver.report.subject import compared
+from ta2net.media.html import as_json, clock
+from ta2net.media.timeline import Marker, Timeline
+from ta2net.prediction.reports import read_labels
 
 TEN_MINUTES_S, PAGE_BYTES = 600, 20_000_000
 KINEMATICS = Frames2Kinematics(

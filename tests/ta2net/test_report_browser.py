@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.decode import read_all
 from pipeline.flow import make_estimator
-from pipeline.frames2kinematics import Frames2Kinematics
 from pipeline.kinematics import Coding
 from pipeline.params import FlowParams
-from pipeline.probe import probe
+from pipeline.video.decode import read_all
+from pipeline.video.frames2kinematics import Frames2Kinematics
+from pipeline.video.probe import probe
 from ta2net.deliver.exports import look_at, timeline_of
 from ta2net.deliver.report import PAGE, Subject, write_report
-from ta2net.hits.document import Hit
+from ta2net.hits.hit import Hit
 
 NAME = "<script>document.title='run'<img src=x onerror=document.title='run'>"
 HITS, LABELS = (0, 7, 8, 21, 39), (7, 22, 23, 30)

@@ -12,15 +12,21 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from pipeline.atomic import write_json
 from pipeline.catalog import Catalog, read_catalog, write_catalog
 from pipeline.errors import UserError
+from pipeline.files.atomic import write_json
 from pipeline.store import FlowStore
 from ta2net.cli import main
-from ta2net.evaluate import evaluate_scores
-from ta2net.hits.evaluation import ScoredRow, data_section, evaluate_rows, view_of_store, write_predictions
-from ta2net.hits.metrics import Judged, event_metrics
-from ta2net.hits.rescore import decode_section
+from ta2net.evaluation.evaluate import evaluate_scores
+from ta2net.evaluation.metrics import Judged, event_metrics
+from ta2net.evaluation.metrics_json import (
+    ScoredRow,
+    data_section,
+    evaluate_rows,
+    view_of_store,
+    write_predictions,
+)
+from ta2net.evaluation.rescore import decode_section
 from ta2net.hits.saved import read_scores, write_scores
 from ta2net.hits.scoring import Scores
 from ta2net.params import PeaksParams

@@ -10,10 +10,10 @@ from torch import nn
 from pipeline.kinematics import valid_range
 from pipeline.params import KinematicsParams
 from pipeline.store import Window
+from ta2net.clips.augmentation import mirrored
 from ta2net.hits.scoring import Scorer, mirrored_field
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import ClipsParams, FusionParams, InferParams, ModelParams, Params, TrainParams
-from ta2net.training.augmentation import mirrored
 
 STEPS_PER_PX = 64.0
 CPU = torch.device("cpu")

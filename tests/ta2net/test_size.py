@@ -11,10 +11,10 @@ from torch import nn
 
 from pipeline.params import read_params
 from ta2net.cli import main
-from ta2net.model.encoders import ResidualBlock
-from ta2net.model.fusion import FramesConv
-from ta2net.model.size import part_sizes
-from ta2net.model.ta2net import TA2Net
+from ta2net.methods.size import part_sizes
+from ta2net.methods.ta2net.encoders import ResidualBlock
+from ta2net.methods.ta2net.fusion import FramesConv
+from ta2net.methods.ta2net.network import TA2Net
 from ta2net.params import ModelParams, Params
 
 ROOT = Path(__file__).resolve().parents[2]

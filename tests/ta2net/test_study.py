@@ -15,7 +15,7 @@ from pipeline.errors import ParamsError
 from pipeline.params import parse_params
 from stages.study import study as command
 from ta2net.params import Params, overlay
-from ta2net.study import FIGURES, Study, collected, mean_and_spread, read_study, table
+from ta2net.studies.study import FIGURES, Study, collected, mean_and_spread, read_study, table
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE_4 = ["frames", "motion", "inflection", "aggregation", "contrast", "smoothness"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ta2net.training.targets import hard_labels, offset_labels, reversed_hits, soft_labels
+from ta2net.clips.targets import hard_labels, offset_labels, reversed_hits, soft_labels
 
 HITS = st.sets(st.integers(0, 39)).map(sorted)
 N = 40

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from timecode import Timecode
 
 from pipeline.errors import UserError
-from ta2net.deliver.timecode import (
+from ta2net.media.timecode import (
     can_drop,
     clock,
     drops,

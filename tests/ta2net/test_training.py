@@ -18,14 +18,14 @@ from pipeline.catalog import Catalog, read_catalog, write_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.cli import main
-from ta2net.evaluate import evaluate
-from ta2net.training import checkpoint as files
-from ta2net.training.augmentation import mirrored, swapped
-from ta2net.training.cache import RowCache
-from ta2net.training.clips import ClipLoader
+from ta2net.clips.augmentation import mirrored, swapped
+from ta2net.clips.cache import RowCache
+from ta2net.clips.loader import ClipLoader
+from ta2net.clips.sampler import ClipPlan
+from ta2net.evaluation.evaluate import evaluate
+from ta2net.methods import checkpoint as files
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
-from ta2net.training.plan import ClipPlan
 
 
 def changed(params, section, **entries):

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.kinematics import KinematicsChunk
 from pipeline.params import StoreParams
 from pipeline.store import FlowStore, open_or_create
-from ta2net.evaluate import evaluate
+from ta2net.evaluation.evaluate import evaluate
 from ta2net.training.loop import train
 
 WORKER = Path(__file__).resolve().parent / "train_worker.py"

@@ -12,20 +12,18 @@ from hypothesis import strategies as st
 from pipeline.catalog import read_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore, Window
-from ta2net.hits.saved import as_saved, read_maps, write_maps
-from ta2net.hits.where import (
+from ta2net.evaluation.where import (
     InflectionPlaces,
     Pointed,
     chance,
     contacts,
-    inflection_at,
-    inflection_place,
     inflection_places,
     is_near,
-    peak_place,
     pointed_hits,
     where_section,
 )
+from ta2net.hits.place import inflection_at, inflection_place, peak_place
+from ta2net.hits.saved import as_saved, read_maps, write_maps
 
 
 def toy_row_with_places(toy_params):

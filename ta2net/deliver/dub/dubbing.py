@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.probe import VideoInfo, probe
-from ta2net.deliver.belonging import check_hits
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
+from pipeline.video.probe import VideoInfo, probe
 from ta2net.deliver.dub.loudness import Loudness, by_inflection, by_probability
 from ta2net.deliver.dub.mix import Placement, mixed, peak, safe_gain
 from ta2net.deliver.dub.mux import check_format, write_dubbed
@@ -22,9 +20,11 @@ from ta2net.deliver.dub.original import UNDER_DB, original_sound, original_start
 from ta2net.deliver.dub.schedule import place
 from ta2net.deliver.dub.sounds import Sounds, default_sounds, read_sounds
 from ta2net.deliver.dub.stem import write_stem
+from ta2net.media.audio import SAMPLE_RATE, Samples, amplitude
+from ta2net.media.belonging import check_hits
 
 if TYPE_CHECKING:
-    from ta2net.hits.document import Hit
+    from ta2net.hits.hit import Hit
 
 
 @dataclass(frozen=True)

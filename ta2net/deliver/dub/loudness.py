@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import VideoError
-from pipeline.probe import VideoInfo
+from pipeline.video.probe import VideoInfo
 
 if TYPE_CHECKING:  # its module loads torch, which takes seconds
-    from ta2net.hits.document import Hit
+    from ta2net.hits.hit import Hit
 
 Loudness = Literal["probability", "inflection"]
 Level = Callable[["Hit"], float]
@@ -55,10 +55,10 @@ def inflection_strengths(info: VideoInfo, frames: Iterable[int]) -> dict[int, fl
         VideoError: as ``by_inflection``.
     """
     from pipeline.flow import make_estimator
-    from pipeline.frames2kinematics import Frames2Kinematics
     from pipeline.kinematics import MIN_FRAMES, Coding
     from pipeline.params import FlowParams, StoreParams
-    from ta2net.hits.untrained import mean_inflection
+    from pipeline.video.frames2kinematics import Frames2Kinematics
+    from ta2net.methods.rules import mean_inflection
 
     if info.n_frames < MIN_FRAMES:
         raise VideoError(f"{info.path}: {info.n_frames} frame(s); an inflection needs {MIN_FRAMES}")
@@ -74,8 +74,8 @@ def inflection_strengths(info: VideoInfo, frames: Iterable[int]) -> dict[int, fl
 
 def _surroundings(info: VideoInfo, frames: list[int]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     """Each frame, its place among three pictures in a row, and those, (3, H, W, 3); the film is read once."""
-    from pipeline.decode import open_video
     from pipeline.kinematics import MIN_FRAMES
+    from pipeline.video.decode import open_video
 
     waiting = deque(frames)
     held: deque[NDArray[np.uint8]] = deque(maxlen=MIN_FRAMES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ta2net.deliver.dub.audio import BLOCK, Samples, amplitude, silence
+from ta2net.media.audio import BLOCK, Samples, amplitude, silence
 
 CEILING = amplitude(-1.0)
 """Loudest sample of a track: 1 dB for what a lossy coder adds (EBU R 128 allows -1 dBTP)."""

@@ -12,11 +12,11 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.atomic import written_beside
-from pipeline.container import REENCODE, opened
 from pipeline.errors import UserError, VideoError
-from pipeline.probe import VideoInfo, probe
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples
+from pipeline.files.atomic import written_beside
+from pipeline.video.container import REENCODE, opened
+from pipeline.video.probe import VideoInfo, probe
+from ta2net.media.audio import SAMPLE_RATE, Samples
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffix -> FFmpeg's name of the container. Each of them holds AAC."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import av
 
-from pipeline.container import opened
 from pipeline.errors import VideoError
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, continuous, decoded, in_blocks
+from pipeline.video.container import opened
+from ta2net.media.audio import SAMPLE_RATE, Samples, continuous, decoded, in_blocks
 
 UNDER_DB = -6.0
 """How far the original sound is lowered."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.probe import VideoInfo
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, amplitude
+from pipeline.video.probe import VideoInfo
 from ta2net.deliver.dub.loudness import Level, by_probability
 from ta2net.deliver.dub.mix import Placement
 from ta2net.deliver.dub.sounds import FADE_OUT_S, Sound, faded
+from ta2net.media.audio import SAMPLE_RATE, Samples, amplitude
 
 if TYPE_CHECKING:  # its module loads torch, which takes seconds
-    from ta2net.hits.document import Hit
+    from ta2net.hits.hit import Hit
 
 PITCH_RANGE_PERCENT = 4
 """A sound is played up to this much faster or slower, in steps of 1 %: less than a semitone."""
@@ -48,7 +48,7 @@ def place(
     turns; pitch is drawn from ``seed`` and the frame, so that one hit more or less changes no other's.
 
     Args:
-        hits: of this video (see ``ta2net.deliver.belonging``).
+        hits: of this video (see ``ta2net.media.belonging``).
         sounds: at least one.
         first_sample: where the track begins, in samples at 48 kHz from time 0 of the video file.
         n_samples: its length; a sound that would go past it is faded out there.

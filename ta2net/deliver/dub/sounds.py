@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.container import PLAYLISTS
 from pipeline.errors import UserError
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples, continuous, decoded
+from pipeline.video.container import PLAYLISTS
 from ta2net.deliver.dub.synth import knocks
+from ta2net.media.audio import SAMPLE_RATE, Samples, continuous, decoded
 
 PEAK = 0.5
 """Loudest sample of every sound as it is held: 6 dB of room for sounds that overlap."""

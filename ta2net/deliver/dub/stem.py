@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pipeline.atomic import written_beside
-from ta2net.deliver.dub.audio import SAMPLE_RATE, Samples
+from pipeline.files.atomic import written_beside
+from ta2net.media.audio import SAMPLE_RATE, Samples
 
 FULL_SCALE = 1 << 31
 STEP = 1 << 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ta2net.deliver.dub.audio import CHANNELS, SAMPLE_RATE, Samples
+from ta2net.media.audio import CHANNELS, SAMPLE_RATE, Samples
 
 LENGTH_S = 0.25
 """By then the longest mode has fallen by 60 dB."""

@@ -1,7 +1,7 @@
 """Hits as files that editors, players and programs for sound open: a module per format, found by name."""
 
-from ta2net.deliver.exports.film import Film, look_at, timeline_of
 from ta2net.deliver.exports.registry import FORMATS, Format, formats_named, write_export, write_exports
+from ta2net.media.film import Film, look_at, timeline_of
 
 __all__ = [
     "FORMATS",

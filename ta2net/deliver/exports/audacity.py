@@ -8,7 +8,7 @@ has its start as its end. The format has no escapes: tabs and line breaks in a l
 from __future__ import annotations
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 
 def render(timeline: Timeline) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 TIMES = ("frame", "time_s", "player_time_s", "timecode")
 COLUMNS = (*TIMES, "probability", "x_fraction", "y_fraction", "label", "class")

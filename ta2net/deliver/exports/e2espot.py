@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import PurePath
 
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 
 def render(timeline: Timeline) -> bytes:

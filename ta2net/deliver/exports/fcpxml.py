@@ -13,8 +13,8 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ta2net.deliver.exports.text import xml_text
-from ta2net.deliver.timecode import NTSC
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import NTSC
+from ta2net.media.timeline import Timeline
 
 PROJECT_RATES = tuple(sorted([*map(Fraction, (24, 25, 30, 50, 60)), *(rate * NTSC for rate in (24, 30, 60))]))
 """Frame rates a Final Cut Pro project can have."""

@@ -13,8 +13,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timecode import frame_at, nominal
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import frame_at, nominal
+from ta2net.media.timeline import Timeline
 
 if TYPE_CHECKING:
     from mido import MetaMessage, MidiTrack

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 
 def render(timeline: Timeline) -> bytes:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ta2net.deliver.exports.text import xml_text
-from ta2net.deliver.timecode import is_ntsc, nominal, timecode_of
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import is_ntsc, nominal, timecode_of
+from ta2net.media.timeline import Timeline
 
 
 def render(timeline: Timeline) -> bytes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timecode import NTSC, can_drop, frame_at, timecode_of
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import NTSC, can_drop, frame_at, timecode_of
+from ta2net.media.timeline import Timeline
 
 SAMPLE_RATE_HZ = Fraction(48_000)
 RATES = {

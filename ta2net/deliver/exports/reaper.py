@@ -10,8 +10,8 @@ import csv
 import io
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timecode import clock
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import clock
+from ta2net.media.timeline import Timeline
 
 COLUMNS = ("#", "Name", "Start", "End", "Length")
 

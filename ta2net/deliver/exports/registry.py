@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.atomic import written_beside
 from pipeline.errors import UserError
+from pipeline.files.atomic import written_beside
 from ta2net.deliver.exports import (
     audacity,
     delimited,
-    document,
     e2espot,
     fcpxml,
     midi,
@@ -22,8 +21,9 @@ from ta2net.deliver.exports import (
     reaper,
     resolve,
     subtitles,
+    ta2net_json,
 )
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 LONGEST_STEM_BYTES = 200
 """File systems take 255 bytes or so; the suffix and the name while it is written need the rest."""
@@ -45,7 +45,7 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "json": Format(".hits.json", "any program", document.render),
+    "json": Format(".hits.json", "any program", ta2net_json.render),
     "csv": Format(".hits.csv", "a spreadsheet", delimited.render),
     "audacity": Format(".audacity.txt", "Audacity", audacity.render),
     "reaper": Format(".reaper.csv", "REAPER", reaper.render),

@@ -8,8 +8,8 @@ user changed it.
 from __future__ import annotations
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timecode import frame_of, timecode_of
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import frame_of, timecode_of
+from ta2net.media.timeline import Timeline
 
 COLOUR = "ResolveColorBlue"
 TITLE_CHARACTERS = 70

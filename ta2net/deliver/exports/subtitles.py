@@ -11,8 +11,8 @@ from fractions import Fraction
 from itertools import chain
 
 from ta2net.deliver.exports.text import one_line
-from ta2net.deliver.timecode import clock
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timecode import clock
+from ta2net.media.timeline import Timeline
 
 SHOWN_S = Fraction(1, 2)
 SHORTEST_S = Fraction(1, 500)

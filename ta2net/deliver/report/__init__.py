@@ -1,8 +1,8 @@
 """Pages that show what was found in videos: self-contained, safe, small."""
 
-from ta2net.deliver.report.document import Facts, Subject
 from ta2net.deliver.report.index import ENTRY, INDEX, PAGE, Entry, read_entry, write_entry, write_index
 from ta2net.deliver.report.page import write_report
+from ta2net.deliver.report.subject import Facts, Subject
 
 __all__ = [
     "ENTRY",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.atomic import write_json
 from pipeline.errors import UserError
-from ta2net.deliver.report.shell import as_data, page, write_page
+from pipeline.files.atomic import write_json
+from ta2net.media.html import as_data, page, write_page
 
 PAGE, ENTRY, INDEX = "report.html", "report.json", "index.html"
 

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ta2net.deliver.pictures import flow_colours
 from ta2net.deliver.report.curve import path_of
-from ta2net.deliver.report.document import LABEL_TOLERANCE_FRAMES, Comparison, Subject
 from ta2net.deliver.report.preview import FilmWriter, Plan, chosen_coder, plan_of
-from ta2net.deliver.report.shell import as_data, as_json, clock, in_base64, page, write_page
 from ta2net.deliver.report.strips import AROUND_FRAMES, Strip, Strips, thumbnail
-from ta2net.deliver.timeline import Marker
+from ta2net.deliver.report.subject import LABEL_TOLERANCE_FRAMES, Comparison, Subject
+from ta2net.evaluation.pictures import flow_colours
+from ta2net.media.html import as_data, as_json, clock, in_base64, page, write_page
+from ta2net.media.timeline import Marker
 
 if TYPE_CHECKING:
-    from pipeline.frames2kinematics import Frames2Kinematics
+    from pipeline.video.frames2kinematics import Frames2Kinematics
 
 VIEW_S = 10.0
 """Of the film, that the curve shows in detail at first."""

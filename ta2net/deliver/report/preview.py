@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from ta2net.deliver.timeline import Timeline
+from ta2net.media.timeline import Timeline
 
 FILM_BYTES = 11_000_000
 """Of a film of ten minutes or less: in base64 it then leaves a fifth of 20 MB to the rest of the page."""

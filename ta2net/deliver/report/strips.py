@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.flow import resize_frames
 from pipeline.kinematics import FORWARD, decode
-from ta2net.deliver.pictures import flow_colours
-from ta2net.deliver.report.document import Subject
-from ta2net.deliver.timeline import Marker
+from ta2net.deliver.report.subject import Subject
+from ta2net.evaluation.pictures import flow_colours
+from ta2net.media.timeline import Marker
 
 if TYPE_CHECKING:
-    from pipeline.frames2kinematics import Frames2Kinematics
+    from pipeline.video.frames2kinematics import Frames2Kinematics
 
 MOST_STRIPS = 150
 STRIPS_BYTES = 2_400_000

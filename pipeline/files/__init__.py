@@ -1,0 +1,1 @@
+"""Files: written whole or not at all, owners of half-written ones, addresses, small files read whole."""

@@ -1,0 +1,1 @@
+"""What a film is: probing, decoding in order, frames with presentation times, and their kinematics."""

@@ -1,0 +1,1 @@
+"""Flow store -> training batches on the device."""

@@ -1,0 +1,1 @@
+"""Hits against labels: matching, metrics, intervals, thresholds, tables."""

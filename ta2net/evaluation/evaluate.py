@@ -1,0 +1,137 @@
+"""Checkpoint + flow store -> metrics.json, prediction files, pictures: the evaluation from end to end.
+
+And the same figures without a model, from saved scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.catalog import read_catalog
+from pipeline.device import chosen_device
+from pipeline.errors import UserError
+from pipeline.files.atomic import write_json
+from pipeline.kinematics import decode
+from pipeline.store import open_store
+from pipeline.store.opening import store_exists
+from ta2net.evaluation.metrics_json import (
+    Thresholds,
+    data_section,
+    evaluate_rows,
+    hit_frames,
+    score_rows,
+    view_of_store,
+    write_predictions,
+)
+from ta2net.evaluation.per_video import PER_VIDEO, write_per_video
+from ta2net.evaluation.pictures import Moment, save_curve, save_prediction, score_curve
+from ta2net.evaluation.rescore import chosen_decode, decode_section, saved_rows
+from ta2net.evaluation.rows import stored_rows
+from ta2net.hits.place import inflection_at
+from ta2net.hits.scoring import Scorer
+from ta2net.methods.built_in import network_path
+from ta2net.methods.checkpoint import BEST, load_model
+from ta2net.params import Params
+
+
+def _chosen(params: Params, checkpoint: str | Path | None) -> Path:
+    """A file, a network that comes with the program, or the best of the training run."""
+    return Path(params.train.dir) / BEST if checkpoint is None else network_path(checkpoint)
+
+
+def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, Any]:
+    """Evaluate a network (path or built-in name; default: the run's best) on ``evaluation.split``.
+
+    The network is built and shown clips as the checkpoint's own params say; data, device and outputs are
+    those of ``params``. All thresholds come with the checkpoint: its validation rows chose them.
+
+    Raises:
+        UserError: no checkpoint, no store, no rows of that split.
+    """
+    device = chosen_device(params.train.device)
+    path = _chosen(params, checkpoint)
+    model, trained, document = load_model(path, device)
+    missing = Thresholds.__annotations__.keys() - document["thresholds"].keys()
+    if missing:
+        raise UserError(f"{path}: it has no thresholds for {', '.join(sorted(missing))}; train it again")
+    thresholds = Thresholds(**document["thresholds"])
+    store = open_store(params.store)
+    rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
+    used = trained.model_copy(update={"infer": params.infer})
+    scored = score_rows(rows, store, Scorer(model, used, device))
+    view = view_of_store(rows, store, used.kinematics.edges)
+    metrics = evaluate_rows(scored, view, asdict(thresholds), used.peaks, params.evaluation.bootstrap)
+    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges)
+    metrics["data"] = data_section(rows, params.evaluation.split)
+    folder = Path(params.evaluation.dir)
+    write_predictions(scored, thresholds.peaks, used.peaks, folder)
+    write_per_video(rows, hit_frames(scored, view, asdict(thresholds), used.peaks), folder / PER_VIDEO)
+    write_json(params.evaluation.metrics, metrics)
+    for item in scored[: params.evaluation.pictures]:
+        save_curve(
+            score_curve(item, thresholds.peaks, used.peaks), folder / "curves" / f"{item.row.row_id}.png"
+        )
+    return metrics
+
+
+def evaluate_scores(params: Params, scores: Path, threshold: float | None = None) -> dict[str, Any]:
+    """The metrics document of saved scores: without ``threshold`` that of the run that wrote them.
+
+    Labels come from the catalog, maps from maps.npz beside the scores. Without the flow store the untrained
+    rules and the place of hits are left out; what is left out is said on stderr. Writes nothing.
+
+    Raises:
+        UserError: the scores are missing, damaged or of other rows; no threshold is to be had.
+    """
+    scored, notes = saved_rows(read_catalog(params.source.catalog), params.evaluation.split, scores)
+    read, note = chosen_decode(params, scores, threshold)
+    rows = [item.row for item in scored]
+    view = None
+    if store_exists(params.store):
+        view = view_of_store(rows, open_store(params.store), read.edges)
+    else:
+        place = params.store.url or params.store.path
+        notes.append(f"{place}: no flow store; untrained.* and where.* are left out")
+    metrics = evaluate_rows(scored, view, read.thresholds, read.peaks, params.evaluation.bootstrap)
+    metrics["decode"] = decode_section(read.peaks, read.edges)
+    metrics["data"] = data_section(rows, params.evaluation.split)
+    for line in (note, *notes):
+        click.echo(line, err=True)
+    return metrics
+
+
+def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | None = None) -> None:
+    """Draw one row: score curve with hits and labels, and its two surest hits with flow and inflection.
+
+    Raises:
+        UserError: no checkpoint, no store, no such row in ``evaluation.split``.
+    """
+    device = chosen_device(params.train.device)
+    model, trained, document = load_model(_chosen(params, checkpoint), device)
+    store = open_store(params.store)
+    rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
+    row = next((row for row in rows if row.row_id == row_id), None)
+    if row is None:
+        known = ", ".join(r.row_id for r in rows[:10])
+        raise UserError(f"no row {row_id!r} in the {params.evaluation.split} split; rows there: {known} ...")
+    (item,) = score_rows([row], store, Scorer(model, trained, device), quiet=True)
+    curve = score_curve(item, document["thresholds"]["peaks"], trained.peaks)
+    surest = sorted(curve.hits, key=lambda t: -curve.score[t])[:2]
+    moments = []
+    for frame in sorted(surest):
+        before, after = max(0, frame - 1), min(row.n_frames - 1, frame + 1)
+        window = store.read(row_id, before, after + 1)
+        moments.append(
+            Moment(
+                frame,
+                window.frames[frame - before].transpose(1, 2, 0),
+                decode(window.velocity[frame - before], store.coding),
+                decode(inflection_at(window, frame - before), store.coding),
+                item.scores.localization[frame],
+            )
+        )
+    save_prediction(curve, moments, out)

@@ -1,0 +1,1 @@
+"""Time, sound and pages of films, for all that is delivered."""

@@ -1,1 +1,0 @@
-"""The network and nothing else."""

@@ -1,0 +1,1 @@
+"""Video files -> hits, for one film and for many."""

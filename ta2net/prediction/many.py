@@ -1,0 +1,136 @@
+"""Many video files -> a folder of what was found in each; a bad one stops none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from ta2net.deliver.exports.registry import formats_named, write_exports
+from ta2net.deliver.report import ENTRY, PAGE
+from ta2net.hits.hit import HIGH_RECALL_SCORE, hits_at, write_hits
+from ta2net.hits.saved import SCORES, write_scores
+from ta2net.media.film import look_at, timeline_of
+from ta2net.media.inputs import folders_of, videos_of
+from ta2net.methods.built_in import network_path
+from ta2net.prediction.file2hits import File2Hits, Prediction, Scores2Hits
+from ta2net.prediction.reports import Reporter, read_labels
+from ta2net.training.provenance import versions
+
+HITS, CANDIDATES = "hits.csv", "candidates.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        path: the video.
+        folder: where its results are.
+        hits: how many were found; None if it failed or was skipped.
+        failure: why it failed.
+    """
+
+    path: Path
+    folder: Path
+    hits: int | None = None
+    failure: str | None = None
+
+
+Deliver = Callable[[Prediction, Path], None]
+"""Writes something more of a prediction into its folder."""
+
+
+def predict_files(
+    predictor: File2Hits,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    deliver: Deliver,
+    complete: Sequence[str] = (HITS,),
+    skip_existing: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Iterator[Outcome]:
+    """Predict file by file; each leaves hits.csv, candidates.csv, scores.csv and what ``deliver`` adds.
+
+    hits.csv is written last: where it is, a run has come to its end. ``skip_existing`` leaves a folder with
+    all files of ``complete`` as it is.
+    """
+    for path, folder in folders_of(paths, out).items():
+        if skip_existing and all((folder / name).is_file() for name in complete):
+            yield Outcome(path, folder)
+            continue
+        try:
+            found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
+            for name in (HITS, PAGE, ENTRY):  # of an earlier run: not complete again before the end
+                (folder / name).unlink(missing_ok=True)
+            write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
+            every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
+            candidates = hits_at(found.name, every, found.info.times_s, found.scores)
+            write_hits(candidates, folder / CANDIDATES)
+            deliver(found, folder)
+            write_hits(found.hits, folder / HITS)
+        except UserError as error:
+            yield Outcome(path, folder, failure=error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the file, and the rest go on
+            yield Outcome(path, folder, failure=f"{path}: {type(error).__name__}: {error}")
+        else:
+            yield Outcome(path, folder, hits=len(found.hits))
+
+
+def predict_videos(
+    inputs: Sequence[str],
+    out: Path,
+    formats: Sequence[str],
+    *,
+    checkpoint: str | Path | None = None,
+    report: bool = False,
+    labels: Path | None = None,
+    skip_existing: bool = False,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    **options: Any,
+) -> list[Outcome]:
+    """All that ``ta2net predict`` does: see ``videos_of``, ``File2Hits`` (``options``), ``predict_files``.
+
+    Args:
+        formats: names of editors' formats to write beside the CSV files.
+        checkpoint: a trained network, or the name of one that comes with the program; None: the default one.
+        report: also write a page for each video, and one that lists them.
+        labels: of the videos, for their pages, in Audible623's format.
+
+    Raises:
+        UserError: a wrong input, format or option, before the first video is looked at.
+    """
+    names = formats_named(formats) if formats else []
+    paths = videos_of(inputs)
+    known = None if labels is None else read_labels(labels, [path.stem for path in paths])
+    predictor = File2Hits(checkpoint, **options)
+    file = network_path(checkpoint)
+    network = str(checkpoint) if checkpoint else f"{file.name}, built in: has seen rendered clips only"
+    reporter = Reporter(predictor, network, known, start_s, end_s)
+    model = f"{file.name}, threshold {predictor.decide.threshold:.3f}"
+    programs = {name: number for name, number in versions().items() if number is not None}
+
+    def deliver(found: Prediction, folder: Path) -> None:
+        if not names and not report:
+            return
+        timeline = timeline_of(look_at(found.info), found.hits, model=model, versions=programs)
+        if names:
+            write_exports(timeline, names, folder)
+        if report:
+            reporter.write(found, timeline, folder)
+
+    part = {"start_s": start_s, "end_s": end_s}
+    complete = (HITS, PAGE, ENTRY) if report else (HITS,)
+    done = list(
+        predict_files(
+            predictor, paths, out, deliver=deliver, complete=complete, skip_existing=skip_existing, **part
+        )
+    )
+    if report:
+        reporter.write_index(done, out)
+    return done
