@@ -36,11 +36,11 @@ repro: configured ## run the whole pipeline (dvc repro) and print what it found
 flows: configured ## run the pipeline up to the flow store
 	$(DVC) repro flows
 
-weights: $(READY) ## train the network for real video again, on varied impacts: ta2net/weights/real.safetensors
+weights: $(READY) ## train the network for real video again, on varied impacts: ta2net/networks/weights/real.safetensors
 	$(BIN)/ta2net params configs/builtin.yaml --out data/builtin/params.yaml
 	for stage in impacts catalog flows train evaluate; do \
 		$(BIN)/python -m stages.$$stage --params data/builtin/params.yaml || exit; done
-	$(BIN)/python -m stages.weights --params data/builtin/params.yaml --out ta2net/weights/real.safetensors \
+	$(BIN)/python -m stages.weights --params data/builtin/params.yaml --out ta2net/networks/weights/real.safetensors \
 		--command "make weights"
 
 ablation: flows ## what each part of the network is worth: 18 training runs, some 50 minutes on two cores

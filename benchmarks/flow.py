@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Ratio, Scale, compared, matmul_flops, middle, seconds_per_unit
-from pipeline.device import chosen_device
+from pipeline.device import chosen_device, has_fast_bf16
 from pipeline.flow.gmflow import Gmflow
 from pipeline.flow.networks import NetworkEstimator
 from pipeline.flow.ptlflow_models import new_network
@@ -37,7 +37,7 @@ def ratios(scale: Scale) -> Iterator[Ratio]:
     for name, size in SIZES.items():
         frames = _frames(pairs + 1, (64, 64) if scale.quick else size)
         flops = flops_per_pair(network, frames, where)
-        for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        for precision, dtype in precisions(where):
             engine = NetworkEstimator("gmflow", {}, where, precision, 8, Gmflow(network))
 
             def ours(engine: NetworkEstimator = engine, frames: Any = frames) -> float:
@@ -56,6 +56,12 @@ def ratios(scale: Scale) -> Iterator[Ratio]:
             yield middle(
                 f"flow.{name}.{precision}_vs_flop_bound", words, [rate / most for most, rate in of_rounds]
             )
+
+
+def precisions(device: torch.device) -> list[tuple[str, torch.dtype]]:
+    """Those that a build may choose; where bfloat16 is emulated, one product would take minutes."""
+    both = [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+    return both if has_fast_bf16(device.type) else both[:1]
 
 
 def flops_per_pair(network: Any, frames: np.ndarray[Any, Any], device: torch.device) -> float:

@@ -14,10 +14,11 @@ import torch
 
 from benchmarks.build import film_row
 from benchmarks.measure import Ratio, Scale, in_fresh_process, middle, peak_bytes, seconds_per_unit
-from ta2net.methods.built_in import FOLDER
-from ta2net.methods.checkpoint import write_model
 from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import FusionParams, ModelParams, Params
+from ta2net.methods.ta2net.params import FusionParams, TA2NetParams
+from ta2net.networks.built_in import FOLDER
+from ta2net.networks.checkpoint import write_trained
+from ta2net.params import Params
 from ta2net.prediction.file2hits import File2Hits
 
 FPS = 30
@@ -104,11 +105,10 @@ def _film(path: Path, frames: int, height: int, width: int) -> Path:
 
 def _small_network(path: Path, flow: str, flow_size: tuple[int, int]) -> Path:
     """An untrained network of the smallest kind, with random flow weights beside it where it needs some."""
-    params = Params(
-        model=ModelParams(
-            channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16)
-        )
+    network = TA2NetParams(
+        channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16)
     )
+    params = Params(method=network)
     chosen: dict[str, Any] = {"model": flow, "size": flow_size}
     if flow != "dis":
         from pipeline.flow.ptlflow_models import new_network
@@ -118,9 +118,8 @@ def _small_network(path: Path, flow: str, flow_size: tuple[int, int]) -> Path:
         chosen["checkpoint"] = str(weights)
     params = params.model_copy(update={"flow": params.flow.model_copy(update=chosen)})
     torch.manual_seed(0)
-    write_model(
-        path, TA2Net(params.model, params.clips.frames), params, {"peaks": 0.5, "frames": 0.5}, {}, {}
-    )
+    thresholds = {"peaks": 0.5, "frames": 0.5}
+    write_trained(path, TA2Net(network, params.clips.frames), params, thresholds, {}, {})
     return path
 
 

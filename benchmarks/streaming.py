@@ -55,7 +55,7 @@ class Streams:
 
     def ours(self, loader: ClipLoader, steps: int) -> float:
         """Whole batches, augmented, with labels; the number of clips."""
-        return float(sum(len(batch.frames) for batch in loader.batches(0, steps)))
+        return float(sum(len(batch.valid) for batch in loader.batches(0, steps)))
 
     def theirs(self, arrays: dict[str, dict[str, Any]], steps: int) -> float:
         """Each clip's three arrays, indexed: no labels, no augmentation, no batch."""

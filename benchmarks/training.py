@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import click
 import psutil
@@ -26,11 +27,15 @@ from benchmarks.plain import PlainTA2Net
 from pipeline.device import chosen_device, has_fast_bf16
 from pipeline.heap import keep_freed_memory, use_huge_pages
 from pipeline.params import read_yaml
+from ta2net.fast import accelerate
 from ta2net.methods.batch import Batch
-from ta2net.methods.size import BACKWARD_OVER_FORWARD, part_sizes
-from ta2net.methods.ta2net.losses import objective
-from ta2net.methods.ta2net.network import Output, TA2Net
-from ta2net.params import Params, overlay
+from ta2net.methods.method import NetworkMethod, method_of
+from ta2net.methods.ta2net.losses import terms
+from ta2net.methods.ta2net.network import TA2Net
+from ta2net.methods.ta2net.params import TA2NetParams
+from ta2net.networks.checkpoint import clip_shape
+from ta2net.networks.size import BACKWARD_OVER_FORWARD, part_sizes
+from ta2net.params import Params, overlay, parse
 from ta2net.training.optimizer import (
     learning_rate,
     make_optimizer,
@@ -38,7 +43,7 @@ from ta2net.training.optimizer import (
     set_learning_rate,
 )
 from ta2net.training.processes import make_fabric
-from ta2net.training.step import Step
+from ta2net.training.step import Step, weighted
 
 STEPS_PER_PX = 64.0
 WARM_UP_STEPS = 8
@@ -50,20 +55,13 @@ PAPER = Path(__file__).parents[1] / "configs" / "audible623.yaml"
 
 def paper_params() -> Params:
     """The paper's configuration, without its pretrained weights: any take the same time."""
-    weightless = {"model": {"pretrained": "none"}}
-    return Params.model_validate(overlay(read_yaml(PAPER), weightless))
+    return parse(overlay(read_yaml(PAPER), {"method": {"pretrained": "none"}}), str(PAPER))
 
 
 def tiny_params() -> Params:
     """The embedded network at a size that only shows that everything runs."""
-    return Params.model_validate(
-        {
-            "model": {"channels": 8},
-            "store": {"size": [32, 32]},
-            "clips": {"frames": 8},
-            "infer": {"stride": 8},
-        }
-    )
+    sizes = {"store": {"size": [32, 32]}, "clips": {"frames": 8}, "infer": {"stride": 8}}
+    return parse({"method": {"channels": 8}, **sizes}, "the tiny network")
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,7 @@ class Case:
     @property
     def flops(self) -> float:
         """Of one step, forward and backward."""
-        params = self.params
-        forward = sum(part.flops for part in part_sizes(params.model, params.clips.frames, params.store.size))
+        forward = sum(part.flops for part in part_sizes(self.params, accelerated=True))
         return float(forward * self.batch * (1 + BACKWARD_OVER_FORWARD))
 
 
@@ -196,18 +193,19 @@ TrainStep = Callable[[Batch, int], Tensor]
 def our_training(params: Params, steps_per_px: float) -> TrainStep:
     """Our training step around a fresh network."""
     fabric = make_fabric(params.train)
-    model = TA2Net(params.model, params.clips.frames).to(fabric.device)
-    optimizer = make_optimizer(model, params.optim, pretrained=False)
-    step = Step(fabric, model, optimizer, params, steps_per_px)
-    return lambda batch, number: step(batch, learning_rate(number, params.train.steps, params.optim)).total
+    method = method_of(params.method)
+    assert isinstance(method, NetworkMethod)
+    model = accelerate(method.build(params.method, clip_shape(params)).to(fabric.device), fabric.device)
+    step = Step(fabric, method, model, make_optimizer(model, params.optim), params, steps_per_px)
+    return lambda batch, number: step(batch, learning_rate(number, params.train.steps, params.optim))["total"]
 
 
 def plain_training(params: Params, steps_per_px: float) -> TrainStep:
     """The same in plain PyTorch: float32, nothing fused, the same optimiser, schedule and clipping."""
     device = chosen_device(params.train.device)
-    model = PlainTA2Net(params.model, params.clips.frames).to(device).train()
+    model = PlainTA2Net(cast(TA2NetParams, params.method), params.clips.frames).to(device).train()
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optim.name]
-    optimizer = kind(parameter_groups(model, params.optim, pretrained=False), lr=params.optim.lr)
+    optimizer = kind(parameter_groups(model, params.optim, ()), lr=params.optim.lr)
 
     def step(batch: Batch, number: int) -> Tensor:
         set_learning_rate(optimizer, learning_rate(number, params.train.steps, params.optim))
@@ -224,9 +222,8 @@ def plain_training(params: Params, steps_per_px: float) -> TrainStep:
 
 def plain_loss(model: TA2Net, batch: Batch, params: Params, steps_per_px: float) -> Tensor:
     """The objective of a batch."""
-    fields = (field.float() / steps_per_px for field in (batch.velocity, batch.inflection))
-    output: Output = model(batch.frames, *fields, batch.valid)
-    return objective(output, batch, params.loss, params.contrast).total
+    inputs = batch.inputs(("frames", "velocity", "inflection"), steps_per_px)
+    return weighted(terms(cast(TA2NetParams, params.method), batch), model(**inputs))["total"]
 
 
 def random_batch(case: Case, seed: int = 0) -> Batch:
@@ -247,7 +244,8 @@ def random_batch(case: Case, seed: int = 0) -> Batch:
         inflection=field(),
         soft=hard,
         hard=hard,
-        offset=offset,
+        offset=torch.where(offset.abs() <= case.params.targets.cut_frames, offset, torch.inf),
+        events=hard > 0,
         valid=everywhere,
         known=everywhere,
     )

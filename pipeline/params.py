@@ -28,6 +28,8 @@ Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE_PX)]
 Fraction01 = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
 Size = Annotated[tuple[Side, Side], Field(strict=False)]
 """(height, width) in pixels."""
 Allowed = Count | Literal["any"]

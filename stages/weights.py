@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ta2net.methods.built_in import BUILT_IN
-from ta2net.methods.checkpoint import BEST
+from ta2net.networks.built_in import BUILT_IN
+from ta2net.networks.checkpoint import BEST
 from ta2net.params import read
 from ta2net.training.release import release
 

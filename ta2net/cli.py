@@ -215,10 +215,14 @@ def describe(params_path: Path) -> None:
     Example:
       ta2net params configs/audible623.yaml --out paper.yaml && ta2net describe --params paper.yaml
     """
-    from ta2net.methods.size import part_sizes, table
+    from ta2net.networks.size import part_sizes, table
 
     params = read(params_path)
-    click.echo(table(part_sizes(params.model, params.clips.frames, params.store.size), params.clips.batch))
+    parts = part_sizes(params)
+    if parts:
+        click.echo(table(parts, params.clips.batch))
+    else:
+        click.echo(f"{params.method.name}: a rule without a network")
 
 
 @main.command()

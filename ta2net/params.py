@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, create_model, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
@@ -20,104 +21,26 @@ from pipeline.params import (
     Count,
     DataParams,
     Fraction01,
+    NonNegative,
     Positive,
+    PositiveFloat,
     Section,
     parse_params,
-    read_params,
     read_yaml,
 )
-
-NonNegative = Annotated[float, Field(ge=0.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-
-
-class AggregationParams(Section):
-    """Cross-kinematics aggregation (Eq. 5-6)."""
-
-    attention: bool = True
-    """False: no attention; a linear map of the kinematic feature takes its place (Table 4's rows without
-    aggregation)."""
-    query: Literal["kinematics", "image"] = "kinematics"
-    """Who asks: the paper's kinematics, or the image feature as in the authors' code."""
-    residual: bool = True
-    """Add a linear map of the kinematic feature to what its attention found. In the paper (false) motion
-    only steers where the image is looked at, and never reaches the head itself."""
+from ta2net.methods.method import DEFAULT_METHOD, default_params, section_of
+from ta2net.methods.params import MethodParams
 
 
-class FusionParams(Section):
-    """The fusion head (section 4.3)."""
+class TargetsParams(Section):
+    """What a frame is trained on: the same for every method."""
 
-    branches: Literal["both", "aggregated", "motion"] = "both"
-    frame_tokens: bool = True
-    """Add each frame's own vector to its row of similarities. The paper's head (false) sees a frame only
-    through its likeness to the others and learns many times slower."""
-    channels: Positive = 64
-    heads: Positive = 4
-    similarity_channels: Positive = 16
-    hidden: Positive = 128
-    dropout: Fraction01 = 0.0
-    offset: bool = True
-    """Also say how many frames away, with a fraction, the nearest hit is; moves a peak there."""
-
-
-class ModelParams(Section):
-    """The network's shape; the defaults are small enough to train on two CPU cores."""
-
-    backbone: Literal["tiny", "resnet18", "resnet34", "resnet50"] = "tiny"
-    pretrained: str = "none"
-    """none, imagenet, or a file with torchvision's ResNet weights."""
-    channels: Positive = 32
-    pictures: bool = True
-    """Use the frames themselves. Without them, motion is all there is to go by: what rendered things look
-    like says nothing of real ones."""
-    motion: bool = True
-    """Use velocity. Without motion and inflection the network sees frames only (Table 4's first row)."""
-    inflection: bool = True
-    velocity_scale_px: PositiveFloat = 4.0
-    """Divides velocities before the encoder: a constant, never a clip's own maximum."""
-    inflection_scale_px: PositiveFloat = 2.0
-    aggregation: AggregationParams = AggregationParams()
-    fusion: FusionParams = FusionParams()
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> ModelParams:
-        for name, width in (("fusion.channels", self.fusion.channels), ("fusion.hidden", self.fusion.hidden)):
-            if width % self.fusion.heads:
-                raise ValueError(f"{name} ({width}) must be a multiple of fusion.heads ({self.fusion.heads})")
-        if not (self.pictures or self.motion or self.inflection):
-            raise ValueError("one of pictures, motion and inflection must be true: the network sees nothing")
-        if self.backbone == "tiny" and self.pretrained != "none":
-            raise ValueError("the tiny backbone has no pretrained weights; set pretrained: none")
-        return self
-
-
-class ContrastParams(Section):
-    """The contrastive loss (Eq. 8-11)."""
-
-    alpha: NonNegative = 0.25
-    rank: Literal["row", "global"] = "row"
-    frames: Annotated[int, Field(ge=2)] = 256
-    """At most so many frames of a batch are contrasted."""
-
-
-class LossParams(Section):
-    """Weights of the objective (Eq. 13-14) and the soft labels."""
-
-    action: NonNegative = 1.0
-    cross_entropy: NonNegative = 1.0
-    focal: NonNegative = 0.1
-    focal_gamma: NonNegative = 2.0
-    contrast: NonNegative = 0.01
-    smoothness: NonNegative = 0.0
-    """The paper: 0.002. Here it flattens the localisation map (docs/results.md)."""
     sigma_frames: PositiveFloat = 2.0
+    """Standard deviation of the Gaussian around every hit."""
     cut_frames: Count = 3
+    """Frames further from a hit than this are silent, and no offset is learnt there."""
     dilation_frames: Count = 0
     """Frames so near to a hit count as hits, too, in the hard labels of the focal loss."""
-    foreground_weight: PositiveFloat = 1.0
-    """How much more a hit frame counts than a silent one, in proportion to its soft label."""
-    offset: NonNegative = 0.1
-    """Weight of the smooth L1 loss of ``model.fusion.offset``, on frames within ``cut_frames`` of a hit."""
 
 
 class ClipsParams(Section):
@@ -178,6 +101,8 @@ class TrainParams(Section):
     device: str = "auto"
     threads: Count = 0
     """CPU threads of the network; 0 = one per core."""
+    fast: bool = True
+    """Compute the same in less time where a faster way is known (``ta2net.fast``); False: as written."""
 
 
 class InferParams(Section):
@@ -196,7 +121,7 @@ class PeaksParams(Section):
     smoothing_frames: NonNegative = 1.0
     """Standard deviation of the Gaussian that smooths scores before peaks are sought; 0 = none."""
     max_offset_frames: Count = 3
-    """With ``model.fusion.offset`` a peak is moved to where the hit is said to be, at most so far."""
+    """With a method that gives offsets a peak is moved to where the hit is said to be, at most so far."""
 
 
 class EvaluationParams(Section):
@@ -214,9 +139,9 @@ class EvaluationParams(Section):
 class Params(DataParams):
     """Everything in ``params.yaml``."""
 
-    model: ModelParams = ModelParams()
-    contrast: ContrastParams = ContrastParams()
-    loss: LossParams = LossParams()
+    targets: TargetsParams = TargetsParams()
+    method: SerializeAsAny[MethodParams] = Field(default_factory=default_params)
+    """The method's own section, of the class that ``method.name`` chooses."""
     clips: ClipsParams = ClipsParams()
     optim: OptimParams = OptimParams()
     train: TrainParams = TrainParams()
@@ -240,17 +165,79 @@ def read(path: str | Path) -> Params:
     Raises:
         ParamsError: with every wrong entry of the file.
     """
-    return read_params(path, Params)
+    return parse(read_yaml(path), str(path))
+
+
+def parse(document: Any, origin: str) -> Params:
+    """Check a document, its section ``method`` against the method that this names.
+
+    Raises:
+        ParamsError: with every wrong entry; ``origin`` names the file.
+    """
+    named: Any = None
+    if isinstance(document, dict):
+        if old := [key for key in MOVED if key in document]:
+            raise ParamsError(
+                f"{origin}: written for version 0.1, when there was one method: "
+                + ", ".join(f"{key} is now {MOVED[key]}" for key in old)
+                + f". Rewrite it with `ta2net params {origin} --out {origin}`"
+            )
+        named = document.get("method")
+    name = named.get("name", DEFAULT_METHOD) if isinstance(named, dict) else DEFAULT_METHOD
+    checked = parse_params(document, _with_section(section_of(name)), origin)
+    return Params.model_construct(**{field: getattr(checked, field) for field in Params.model_fields})
+
+
+@cache
+def _with_section(section: type[MethodParams]) -> type[Params]:
+    """``Params`` whose ``method`` is of one class, so that its errors are told with all others."""
+    return create_model("Params", __base__=Params, method=(section, Field(default_factory=section)))
+
+
+MOVED = {"model": "method", "contrast": "method.contrast", "loss": "method.loss and targets"}
+"""Sections of version 0.1, which had one method, and where their entries are now."""
+
+
+def modernized(document: Any) -> Any:
+    """A parameter file of version 0.1, or a part of one, in today's sections; today's as they are."""
+    if not isinstance(document, dict) or not document.keys() & MOVED.keys():
+        return document
+    new = {key: value for key, value in document.items() if key not in MOVED}
+    loss = document.get("loss") or {}
+    targets = {key: value for key, value in loss.items() if key in TargetsParams.model_fields}
+    method = {
+        **(document.get("model") or {}),
+        "contrast": document.get("contrast") or {},
+        "loss": {key: value for key, value in loss.items() if key not in targets},
+    }
+    moved = {"method": {key: value for key, value in method.items() if value != {}}, "targets": targets}
+    for key, values in moved.items():
+        if values:
+            new[key] = overlay(values, new.get(key) or {})
+    return new
 
 
 def overlay(base: Any, difference: Any) -> Any:
-    """``base`` with the entries of ``difference`` put over it, section by section; neither is changed."""
+    """``base`` with the entries of ``difference`` put over it, section by section; neither is changed.
+
+    A section ``method`` of another name takes the place of the whole: methods share no entries.
+    """
     if not isinstance(base, dict) or not isinstance(difference, dict):
         return difference
     merged = dict(base)
     for key, value in difference.items():
-        merged[key] = overlay(base[key], value) if key in base else value
+        replaces = key not in base or (key == "method" and _other_name(base[key], value))
+        merged[key] = value if replaces else overlay(base[key], value)
     return merged
+
+
+def _other_name(base: Any, difference: Any) -> bool:
+    return (
+        isinstance(base, dict)
+        and isinstance(difference, dict)
+        and "name" in difference
+        and difference["name"] != base.get("name")
+    )
 
 
 def compose_params(configs: Iterable[Path], out: Path) -> Params:
@@ -262,9 +249,9 @@ def compose_params(configs: Iterable[Path], out: Path) -> Params:
     defaults = Params().model_dump(mode="json")
     document, origin = defaults, []
     for path in configs:
-        document = overlay(document, read_yaml(path) or {})
+        document = overlay(document, modernized(read_yaml(path) or {}))
         origin.append(str(path))
-    params = parse_params(document, Params, " + ".join(origin) or "defaults")
+    params = parse(document, " + ".join(origin) or "defaults")
     write_params(params, out)
     return params
 

@@ -13,14 +13,16 @@ from click.testing import CliRunner
 
 from benchmarks import measure, training
 from benchmarks.__main__ import main
+from benchmarks.flow import precisions
 from benchmarks.plain import PlainTA2Net
+from ta2net.fast import accelerate
 from ta2net.methods.ta2net.network import TA2Net
 
 NAMES = {
     *(
         f"flow.gmflow_{size}.{precision}_vs_{other}"
         for size in ("128", "224", "256x320")
-        for precision in ("fp32", "bf16")
+        for precision, _ in precisions(torch.device("cpu"))
         for other in ("naive", "flop_bound")
     ),
     "streaming.warm_vs_plain_zarr",
@@ -119,8 +121,8 @@ def test_a_fresh_process_that_fails_says_why(tmp_path):
 def test_the_plain_network_is_the_same_network():
     params = training.tiny_params()
     torch.manual_seed(0)
-    ours = TA2Net(params.model, params.clips.frames).eval()
-    plain = PlainTA2Net(params.model, params.clips.frames).eval()
+    ours = accelerate(TA2Net(params.method, params.clips.frames).eval(), torch.device("cpu"))
+    plain = PlainTA2Net(params.method, params.clips.frames).eval()
     plain.load_state_dict(ours.state_dict())
     batch = training.random_batch(training.CASES["tiny"]())
     fields = [field.float() / training.STEPS_PER_PX for field in (batch.velocity, batch.inflection)]
@@ -133,14 +135,14 @@ def test_the_plain_network_is_the_same_network():
 def test_plain_encoders_train_alike(backbone):
     """In float64: features, every gradient and the running statistics."""
     params = training.tiny_params()
-    model = params.model.model_copy(update={"backbone": backbone})
-    ours = TA2Net(model, params.clips.frames).double()
+    model = params.method.model_copy(update={"backbone": backbone})
+    ours = accelerate(TA2Net(model, params.clips.frames).double(), torch.device("cpu"))
     plain = PlainTA2Net(model, params.clips.frames).double()
     plain.load_state_dict(ours.state_dict())
     pictures = torch.randn(4, 3, 64, 64, dtype=torch.float64)
     found = []
     for encoder in (ours.encode_frames, plain.encode_frames):
-        features = encoder.head(encoder.backbone(pictures))
+        features = encoder(pictures)
         features.square().sum().backward()
         gradients = {name: parameter.grad for name, parameter in encoder.named_parameters()}
         found.append((features, gradients, encoder.state_dict()))

@@ -10,16 +10,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as colours
 
 from ta2net.methods.batch import Batch
+from ta2net.methods.method import INPUTS
 
 LARGEST_FACTOR, LARGEST_HUE_TURNS = 0.4, 0.1
 """Colour jitter of strength 1: factors in 1 +- 0.4, hue turned by up to 0.1 of the colour circle."""
-
-
-def mirrored(field: Tensor) -> Tensor:
-    """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
-    turned = field.flip(-1)
-    turned[..., 0, :, :].neg_()
-    return turned
 
 
 def swapped(field: Tensor) -> Tensor:
@@ -94,11 +88,10 @@ class Mixup:
         partner = list(self.partner)
         return replace(
             batch,
-            frames=self._blended(batch.frames),
-            velocity=self._blended(batch.velocity),
-            inflection=self._blended(batch.inflection),
+            **{name: self._blended(x) for name in INPUTS if (x := getattr(batch, name)) is not None},
             soft=self._blended(batch.soft),
             hard=self._blended(batch.hard),
+            events=batch.events | batch.events[partner],
             valid=batch.valid & batch.valid[partner],
             known=batch.known & batch.known[partner],
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +14,17 @@ from torch import Tensor
 
 from pipeline.catalog import Row
 from pipeline.store import FlowStore
-from ta2net.clips.augmentation import ColourJitter, mirrored, swapped
+from ta2net.clips.augmentation import ColourJitter, swapped
 from ta2net.clips.cache import Piece, cache_for
 from ta2net.clips.memory import memory_of
 from ta2net.clips.rebuilding import frames_needed, rebuild_inflection
 from ta2net.clips.sampler import Clip, ClipPlan
 from ta2net.clips.targets import hard_labels, offset_labels, reversed_hits, soft_labels
-from ta2net.methods.batch import Batch
+from ta2net.methods.batch import Batch, mirrored
+from ta2net.methods.method import INPUTS, method_of
 from ta2net.params import Params
 
 BATCHES_AHEAD = 3
-
-PICTURES = ("frames", "velocity", "inflection")
-"""Fields of a batch that are large and only the network reads; the objective needs the others."""
 
 CPU = torch.device("cpu")
 
@@ -39,6 +38,7 @@ class ClipLoader:
         """Args: ``device`` is where batches are made, and where all rows are kept if they fit."""
         self.plan = ClipPlan(rows, params)
         self.params = params
+        self.reads = method_of(params.method).reads(params.method)
         self.memory = memory_of(device)
         self.cache = cache_for(rows, store, params.clips, self.memory)
 
@@ -79,23 +79,25 @@ class ClipLoader:
         for place, clip in enumerate(clips):
             piece, low = self._oriented(clip)
             if not pictures:
+                like = {"frames": piece.frames, "velocity": piece.velocity, "inflection": piece.velocity}
                 pictures = {
-                    "frames": piece.frames.new_empty((len(clips), length, *piece.frames.shape[1:])),
-                    "velocity": piece.velocity.new_empty((len(clips), length, *piece.velocity.shape[1:])),
-                    "inflection": piece.velocity.new_empty((len(clips), length, *piece.velocity.shape[1:])),
+                    name: like[name].new_empty((len(clips), length, *like[name].shape[1:]))
+                    for name in INPUTS
+                    if name in self.reads
                 }
             self._show(clip, piece, low, {name: values[place] for name, values in pictures.items()})
-        if jitters is not None:
+        if jitters is not None and "frames" in pictures:
             for frames, jitter in zip(pictures["frames"], jitters, strict=True):
                 frames.copy_(jitter(frames))
         labels = [self._labels(clip) for clip in clips]
-        return Batch(
-            **pictures,
+        values: dict[str, Any] = {
+            **{name: pictures.get(name) for name in INPUTS},
             **{
                 name: self.memory.uploaded(torch.from_numpy(np.stack([clip[name] for clip in labels])))
                 for name in labels[0]
             },
-        )
+        }
+        return Batch(**values)
 
     def _oriented(self, clip: Clip) -> tuple[Piece, int]:
         """All that a clip is made of, mirrored and reversed as it is shown, and its first frame's number."""
@@ -114,26 +116,30 @@ class ClipLoader:
         n, length = clip.row.n_frames, clip.stop - clip.start
         start = n - clip.stop if clip.backwards else clip.start
         shown = piece.part(start - low, start - low + length)
-        out["frames"][:length] = shown.frames
-        out["velocity"][:length] = shown.velocity
-        # the change of a field played backwards or mirrored is the change of the field, so turned
-        rebuild_inflection(piece.velocity, low, start, n, out["inflection"][:length], small=piece.small)
+        for name in ("frames", "velocity"):
+            if name in out:
+                out[name][:length] = getattr(shown, name)
+        if "inflection" in out:
+            # the change of a field played backwards or mirrored is the change of the field, so turned
+            rebuild_inflection(piece.velocity, low, start, n, out["inflection"][:length], small=piece.small)
         for values in out.values():
             values[length:] = values[length - 1]
 
     def _labels(self, clip: Clip) -> dict[str, NDArray[np.generic]]:
         """Labels and masks of the T frames of one clip, in the order in which they are shown."""
-        row, loss = clip.row, self.params.loss
+        row, targets = clip.row, self.params.targets
         hits, span = row.hits, slice(clip.start, clip.stop)
         known = np.arange(row.n_frames) < row.annotated_until
         if clip.backwards:
             hits = reversed_hits(hits, row.n_frames)
             span = slice(row.n_frames - clip.stop, row.n_frames - clip.start)
             known = known[::-1]
+        offset = offset_labels(hits, row.n_frames)
         labels = {
-            "soft": soft_labels(hits, row.n_frames, loss.sigma_frames, loss.cut_frames)[span],
-            "hard": hard_labels(hits, row.n_frames, loss.dilation_frames)[span],
-            "offset": offset_labels(hits, row.n_frames)[span],
+            "soft": soft_labels(hits, row.n_frames, targets.sigma_frames, targets.cut_frames)[span],
+            "hard": hard_labels(hits, row.n_frames, targets.dilation_frames)[span],
+            "offset": np.where(np.abs(offset) <= targets.cut_frames, offset, np.inf).astype(np.float32)[span],
+            "events": (offset == 0)[span],
             "valid": np.ones(clip.stop - clip.start, bool),
             "known": known[span],
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from typing import Protocol
 
 import torch
@@ -84,12 +83,16 @@ class CudaMemory:
         def taken() -> Batch:
             training = torch.cuda.current_stream(self.device)
             training.wait_event(made)
-            for field in fields(batch):
-                # its memory must not go to a later batch before the training is done with it
-                getattr(batch, field.name).record_stream(training)
+            # its memory must not go to a later batch before the training is done with it
+            batch.each(lambda x: _recorded(x, training))
             return batch
 
         return taken
+
+
+def _recorded(tensor: Tensor, stream: torch.cuda.Stream) -> Tensor:
+    tensor.record_stream(stream)
+    return tensor
 
 
 def memory_of(device: torch.device) -> Memory:

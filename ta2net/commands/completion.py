@@ -44,7 +44,7 @@ def formats(_context: click.Context, _option: click.Parameter, incomplete: str) 
 
 def networks(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of built-in networks; where none fits, files."""
-    from ta2net.methods.built_in import names
+    from ta2net.networks.built_in import names
 
     fitting = [CompletionItem(name, help="built in") for name in names() if name.startswith(incomplete)]
     return fitting or files(_context, _option, incomplete)

@@ -16,7 +16,7 @@ def models() -> None:
       ta2net models
     """
     from ta2net.commands.inspection import shown
-    from ta2net.methods.built_in import facts, names
+    from ta2net.networks.built_in import facts, names
 
     click.echo("\n\n".join(shown(facts(name)) for name in names()))
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.store.opening import open_named
 from pipeline.video.probe import probe
-from ta2net.methods.built_in import point_line
+from ta2net.networks.built_in import point_line
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order in which they are shown."""
@@ -84,7 +84,7 @@ def _named(estimator: Mapping[str, Any]) -> str:
 
 
 def _of_checkpoint(path: Path) -> Facts:
-    from ta2net.methods import checkpoint as files  # torch
+    from ta2net.networks import checkpoint as files  # torch
 
     found = files.read(path)
     document = found.document

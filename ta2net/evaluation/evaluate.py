@@ -32,9 +32,9 @@ from ta2net.evaluation.pictures import Moment, save_curve, save_prediction, scor
 from ta2net.evaluation.rescore import chosen_decode, decode_section, saved_rows
 from ta2net.evaluation.rows import stored_rows
 from ta2net.hits.place import inflection_at
-from ta2net.hits.scoring import Scorer
-from ta2net.methods.built_in import network_path
-from ta2net.methods.checkpoint import BEST, load_model
+from ta2net.hits.scoring import make_scorer
+from ta2net.networks.built_in import network_path
+from ta2net.networks.checkpoint import BEST, load_trained
 from ta2net.params import Params
 
 
@@ -54,15 +54,15 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
     """
     device = chosen_device(params.train.device)
     path = _chosen(params, checkpoint)
-    model, trained, document = load_model(path, device)
-    missing = Thresholds.__annotations__.keys() - document["thresholds"].keys()
+    trained = load_trained(path, device)
+    missing = Thresholds.__annotations__.keys() - trained.thresholds.keys()
     if missing:
         raise UserError(f"{path}: it has no thresholds for {', '.join(sorted(missing))}; train it again")
-    thresholds = Thresholds(**document["thresholds"])
+    thresholds = Thresholds(**trained.thresholds)
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
-    used = trained.model_copy(update={"infer": params.infer})
-    scored = score_rows(rows, store, Scorer(model, used, device))
+    used = trained.params.model_copy(update={"infer": params.infer})
+    scored = score_rows(rows, store, make_scorer(trained.network, used, device))
     view = view_of_store(rows, store, used.kinematics.edges)
     metrics = evaluate_rows(scored, view, asdict(thresholds), used.peaks, params.evaluation.bootstrap)
     metrics["decode"] = decode_section(used.peaks, used.kinematics.edges)
@@ -111,15 +111,17 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
         UserError: no checkpoint, no store, no such row in ``evaluation.split``.
     """
     device = chosen_device(params.train.device)
-    model, trained, document = load_model(_chosen(params, checkpoint), device)
+    trained = load_trained(_chosen(params, checkpoint), device)
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     row = next((row for row in rows if row.row_id == row_id), None)
     if row is None:
         known = ", ".join(r.row_id for r in rows[:10])
         raise UserError(f"no row {row_id!r} in the {params.evaluation.split} split; rows there: {known} ...")
-    (item,) = score_rows([row], store, Scorer(model, trained, device), quiet=True)
-    curve = score_curve(item, document["thresholds"]["peaks"], trained.peaks)
+    scorer = make_scorer(trained.network, trained.params, device)
+    (item,) = score_rows([row], store, scorer, quiet=True)
+    maps = item.scores.localization
+    curve = score_curve(item, trained.thresholds["peaks"], trained.params.peaks)
     surest = sorted(curve.hits, key=lambda t: -curve.score[t])[:2]
     moments = []
     for frame in sorted(surest):
@@ -131,7 +133,7 @@ def picture(params: Params, row_id: str, out: Path, checkpoint: str | Path | Non
                 window.frames[frame - before].transpose(1, 2, 0),
                 decode(window.velocity[frame - before], store.coding),
                 decode(inflection_at(window, frame - before), store.coding),
-                item.scores.localization[frame],
+                None if maps is None else maps[frame],
             )
         )
     save_prediction(curve, moments, out)

@@ -65,14 +65,14 @@ class Moment:
         picture: uint8 RGB (H, W, 3).
         velocity: px per frame, (2, 2, H, W): direction, (u, v).
         inflection: change of velocity at this frame: ``a+_{t-1}`` and ``a-_{t+1}``, likewise.
-        localization: (h, w) in (0, 1).
+        localization: (h, w) in (0, 1); None: the method does not say where.
     """
 
     frame: int
     picture: NDArray[np.uint8]
     velocity: NDArray[np.float32]
     inflection: NDArray[np.float32]
-    localization: NDArray[np.float32]
+    localization: NDArray[np.float32] | None
 
 
 def flow_colours(field: NDArray[np.float32], full_px: float) -> NDArray[np.float64]:
@@ -134,10 +134,11 @@ def save_prediction(curve: Curve, moments: Sequence[Moment], path: Path) -> None
             axes.set_title(title, fontsize=7)
         height, width = moment.picture.shape[:2]
         row[4].imshow(moment.picture)
-        row[4].imshow(
-            moment.localization, extent=(0, width, height, 0), cmap="magma", alpha=0.6, vmin=0, vmax=1
-        )
-        row[4].set_title("where (localisation map)", fontsize=7)
+        if moment.localization is not None:
+            row[4].imshow(
+                moment.localization, extent=(0, width, height, 0), cmap="magma", alpha=0.6, vmin=0, vmax=1
+            )
+        row[4].set_title("where (localisation map)" if moment.localization is not None else "", fontsize=7)
         for axes in row:
             axes.set_axis_off()
     _save(figure, path)

@@ -113,7 +113,7 @@ def saved_rows(catalog: Catalog, split: str, scores: Path) -> tuple[list[ScoredR
         _check_length(scores, known[row_id], row)
     maps, note = _maps(scores.parent / MAPS, saved)
     scored = [
-        ScoredRow(known[row_id], np.array(row.time_s), row.scores(maps[row_id]))
+        ScoredRow(known[row_id], np.array(row.time_s), row.scores(maps.get(row_id)))
         for row_id, row in saved.items()
     ]
     return scored, [*notes, *note]
@@ -128,9 +128,8 @@ def _check_length(scores: Path, row: Row, saved: SavedRow) -> None:
 
 
 def _maps(file: Path, saved: Mapping[str, SavedRow]) -> tuple[dict[str, NDArray[np.floating]], Sequence[str]]:
-    """Every row's maps; NaN where they were not kept, so that no hit has a place."""
+    """The rows' maps, as far as they were kept."""
     lengths = {row_id: len(row.time_s) for row_id, row in saved.items()}
     if file.is_file():
         return dict(read_maps(file, lengths)), ()
-    nowhere = {row_id: np.full((n, 1, 1), np.nan, np.float32) for row_id, n in lengths.items()}
-    return nowhere, (f"{file}: not there; the place of hits (where.*) is not judged",)
+    return {}, (f"{file}: not there; the place of hits (where.*) is not judged",)

@@ -10,7 +10,7 @@ import numpy as np
 from ta2net.evaluation.matching import match, merged_events
 from ta2net.evaluation.metrics import Judged, paper_metrics, scored
 from ta2net.hits.decoding import Peaks, row_peaks
-from ta2net.hits.peaks import Scores, frames_above
+from ta2net.hits.peaks import Curve, frames_above
 from ta2net.params import PeaksParams
 
 MAX_THRESHOLDS = 200
@@ -32,13 +32,13 @@ class LabelledScores:
         offset: (n,) signed frames to the nearest hit, see ``row_peaks``.
     """
 
-    scores: Scores
+    scores: Curve
     labels: Sequence[int]
     annotated_until: int | None = None
-    offset: Scores | None = None
+    offset: Curve | None = None
 
     @property
-    def known_scores(self) -> Scores:
+    def known_scores(self) -> Curve:
         """The scores of the annotated frames."""
         return self.scores[: self.annotated_until]
 

@@ -73,16 +73,18 @@ def inflection_places(row: Row, window: Window, video_size: Size) -> InflectionP
 
 
 def pointed_hits(
-    row: Row, localization: NDArray[np.floating], inflection: InflectionPlaces
+    row: Row, localization: NDArray[np.floating] | None, inflection: InflectionPlaces
 ) -> tuple[list[Pointed], int]:
     """Every labelled hit of a row whose place is known, runs of labels as they are.
 
     Args:
-        localization: maps (n, h, w); NaN where the network was not shown the frame.
+        localization: maps (n, h, w); NaN where the network was not shown the frame; None: it has none.
 
     Returns:
         The hits, and how many more have no map and are therefore not judged.
     """
+    if localization is None:
+        return [], len(contacts(row))
     found, without_map = [], 0
     size = inflection.video_size
     for frame, contact in contacts(row).items():

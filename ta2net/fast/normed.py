@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-
-from ta2net.training.global_norm import follow
+from torch.nn.modules.batchnorm import _BatchNorm
 
 _WIDE = 256
 """Values that keep a compiled loop over a row busy; rows of fewer channels are taken several at a time."""
@@ -73,6 +72,17 @@ def _trained(norm: nn.BatchNorm2d, x: Tensor, beside: Tensor | None, relu: bool)
     out, mean, variance = _Normed.apply(x, norm.weight, norm.bias, beside, norm.eps, relu)
     follow(norm, mean, variance, x.numel() // x.shape[1])
     return out
+
+
+@torch.no_grad()
+def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor | int) -> None:
+    """Let the running statistics of a norm follow a batch's: mean, biased variance, values per channel."""
+    unbiased = variance * (count / (count - 1))
+    for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+        if running is not None and norm.momentum is not None:
+            running.lerp_(value.to(running.dtype), norm.momentum)
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked += 1
 
 
 class _Normed(Function):

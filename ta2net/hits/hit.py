@@ -33,21 +33,22 @@ class Hit:
         time_s: presentation time of that frame.
         probability: smoothed probability of a hit, in [0, 1].
         x_fraction, y_fraction: where in the picture, (0, 0) top left, (1, 1) bottom right: the middle of the
-            localisation map's strongest cell.
+            localisation map's strongest cell; None: the method does not say where.
     """
 
     row_id: str
     frame: int
     time_s: float
     probability: float
-    x_fraction: float
-    y_fraction: float
+    x_fraction: float | None = None
+    y_fraction: float | None = None
 
 
 def hits_at(row_id: str, peaks: Peaks, time_s: NDArray[np.float64], scores: Scores) -> list[Hit]:
     """A row's peaks with their times, (n,) per frame of the row, and places."""
+    maps = scores.localization
     return [
-        Hit(row_id, int(t), float(time_s[t]), float(p), *peak_place(scores.localization[t]))
+        Hit(row_id, int(t), float(time_s[t]), float(p), *(() if maps is None else peak_place(maps[t])))
         for t, p in zip(peaks.frames, peaks.heights, strict=True)
     ]
 

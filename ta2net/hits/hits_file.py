@@ -61,7 +61,8 @@ def _hit(record: Record, where: str) -> Hit:
         if not LABEL.fullmatch(cells["frame"]):
             raise ValueError(f"frame {cells['frame'][:40]!r}")
         frame = int(cells["frame"])
-        time_s, probability, x, y = (float(cells[name]) for name in COLUMNS[2:])
+        time_s, probability = (float(cells[name]) for name in COLUMNS[2:4])
+        x, y = (float(cells[name]) if cells[name].strip() else None for name in COLUMNS[4:])
     except ValueError as error:
         raise UserError(f"{where}: not a hit ({error}); correct the line or leave it out") from error
     if not math.isfinite(time_s) or not 0.0 <= probability <= 1.0:

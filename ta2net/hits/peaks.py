@@ -9,11 +9,11 @@ from scipy.signal import find_peaks
 
 from ta2net.params import PeaksParams
 
-Scores = NDArray[np.float64]
+Curve = NDArray[np.float64]
 Frames = NDArray[np.int64]
 
 
-def smoothed(scores: Scores, sigma_frames: float) -> Scores:
+def smoothed(scores: Curve, sigma_frames: float) -> Curve:
     """Gaussian smoothing over the frames that have a score; NaN (no score) stays NaN."""
     have = np.isfinite(scores)
     if sigma_frames == 0 or not have.any():
@@ -26,7 +26,7 @@ def smoothed(scores: Scores, sigma_frames: float) -> Scores:
     return result
 
 
-def candidate_peaks(scores: Scores, params: PeaksParams) -> tuple[Frames, Scores]:
+def candidate_peaks(scores: Curve, params: PeaksParams) -> tuple[Frames, Curve]:
     """All local maxima of the smoothed scores, at least ``min_distance`` frames apart.
 
     Args:
@@ -43,14 +43,14 @@ def candidate_peaks(scores: Scores, params: PeaksParams) -> tuple[Frames, Scores
     return frames, smooth[frames]
 
 
-def frames_above(scores: Scores, threshold: float) -> Frames:
+def frames_above(scores: Curve, threshold: float) -> Frames:
     """Every frame whose own score reaches ``threshold``, as the paper reads its output ``O_t``."""
     return np.flatnonzero(np.nan_to_num(scores, nan=-np.inf) >= threshold).astype(np.int64)
 
 
 def displaced(
-    frames: Frames, heights: Scores, offset: Scores, n_frames: int, cut_frames: int
-) -> tuple[Frames, Scores]:
+    frames: Frames, heights: Curve, offset: Curve, n_frames: int, cut_frames: int
+) -> tuple[Frames, Curve]:
     """Peaks moved to where the offset head says the hit is.
 
     A peak at frame t goes to ``t + round(offset[t])``, at most ``cut_frames`` away, and never off the frames
@@ -60,7 +60,7 @@ def displaced(
         frames, heights: of the peaks, as ``candidate_peaks`` gives them.
         offset: (n,) signed distance to the nearest hit in frames, NaN where a frame has none.
         n_frames: frames from here on are off limits.
-        cut_frames: the distance the head was trained up to (``loss.cut_frames``).
+        cut_frames: the distance the head was trained up to (``targets.cut_frames``).
 
     Returns:
         Frame numbers, ascending, and the height of each.
@@ -82,7 +82,7 @@ def displaced(
     return unique.astype(np.int64), highest
 
 
-def spaced(frames: Frames, heights: Scores, min_distance: int) -> tuple[Frames, Scores]:
+def spaced(frames: Frames, heights: Curve, min_distance: int) -> tuple[Frames, Curve]:
     """Peaks at least ``min_distance`` frames apart: the highest stays, of equals the earlier."""
     kept = np.ones(len(frames), bool)
     for index in np.argsort(-heights, kind="stable"):

@@ -21,6 +21,8 @@ from ta2net.hits.scoring import Scores
 
 SCORES, MAPS = "scores.csv", "maps.npz"
 COLUMNS = ("row_id", "frame", "time_s", "probability", "offset_frames")
+SAVED = np.float16
+"""The type of maps in maps.npz."""
 MAX_SCORES_BYTES = 1 << 32
 """Some hundred bytes a frame."""
 DAMAGED_ARCHIVE = (
@@ -39,12 +41,12 @@ class SavedRow:
     probability: list[float] = field(default_factory=list)
     offset_frames: list[float] = field(default_factory=list)
 
-    def scores(self, localization: NDArray[np.floating]) -> Scores:
-        """As the network gave them, with the row's maps (n, h, w)."""
+    def scores(self, localization: NDArray[np.floating] | None) -> Scores:
+        """As the method gave them, with the row's maps (n, h, w), if it has any."""
         offset = np.array(self.offset_frames)
         return Scores(
             np.array(self.probability),
-            localization.astype(np.float32),
+            None if localization is None else localization.astype(np.float32),
             offset if np.isfinite(offset).any() else None,
         )
 
@@ -119,27 +121,30 @@ def _add(rows: dict[str, SavedRow], cells: list[str], where: str) -> None:
     row.offset_frames.append(offset)
 
 
-def as_saved(localization: NDArray[np.floating]) -> NDArray[np.float16]:
+def as_saved(localization: NDArray[np.floating] | None) -> NDArray[np.float16] | None:
     """Maps as maps.npz holds them: half precision, good to three digits."""
-    return localization.astype(np.float16)
+    return None if localization is None else localization.astype(SAVED)
 
 
-def write_maps(rows: Iterable[tuple[str, NDArray[np.floating]]], path: str | Path) -> None:
+def write_maps(rows: Iterable[tuple[str, NDArray[np.floating] | None]], path: str | Path) -> None:
     """Localisation maps (n, h, w) as a compressed NumPy archive of float16 arrays, one per row id.
 
-    ``np.load`` reads it; ``np.savez`` takes ids as argument names and so refuses a row called ``file``.
+    Empty where the method has none. ``np.load`` reads it; ``np.savez`` takes ids as argument names and so
+    refuses a row called ``file``.
     """
     with (
         written_beside(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         for row_id, localization in rows:
+            if localization is None:
+                continue
             with archive.open(zipfile.ZipInfo(f"{row_id}.npy"), "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, as_saved(localization), allow_pickle=False)
+                np.lib.format.write_array(entry, localization.astype(SAVED), allow_pickle=False)
 
 
 def read_maps(path: str | Path, n_frames: Mapping[str, int]) -> dict[str, NDArray[np.float16]]:
-    """What ``write_maps`` wrote, of the rows in ``n_frames``.
+    """What ``write_maps`` wrote, of the rows in ``n_frames``; nothing where the method had no maps.
 
     Raises:
         UserError: the file is damaged, or has not one map per frame of a row.
@@ -147,7 +152,7 @@ def read_maps(path: str | Path, n_frames: Mapping[str, int]) -> dict[str, NDArra
     file = Path(path)
     try:
         with np.load(file, allow_pickle=False) as archive:
-            maps = {row_id: archive[row_id] for row_id in n_frames}
+            maps = {row_id: archive[row_id] for row_id in n_frames} if archive.files else {}
     except KeyError as error:
         raise UserError(f"{file}: no maps of a row that has scores ({error}); {AGAIN}") from error
     except DAMAGED_ARCHIVE as error:

@@ -1,19 +1,20 @@
-"""A row of the flow store, or kinematics as they come -> one probability per frame, in windows."""
+"""A row of the flow store, or kinematics as they come -> one probability per frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.device import autocast
 from pipeline.kinematics import edge_frames, valid_range
-from ta2net.methods.ta2net.network import TA2Net, hit_probability
+from ta2net.methods.batch import as_read, mirrored
+from ta2net.methods.method import LooksOnce, NetworkMethod, Rule, method_of
 from ta2net.params import Params
 
 
@@ -36,47 +37,37 @@ class Shown(Protocol):
         ...
 
 
+Edges = Literal["trim", "hold"]
+
 Read = Callable[[int, int], Shown]
 """Gives the frames ``[start, stop)`` of one video."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network says of one video.
+    """What a method says of one video.
 
     Attributes:
-        probability: float64 (n,), NaN for frames the network was not shown (``kinematics.edges: trim``).
-        localization: float32 (n, h, w) in (0, 1); NaN likewise.
-        offset: float64 (n,), signed distance to the nearest hit in frames, NaN likewise; None for a network
-            without an offset head.
+        probability: float64 (n,), NaN for frames the method was not shown (``kinematics.edges: trim``).
+        localization: float32 (n, h, w) in (0, 1), NaN likewise; None: the method does not say where.
+        offset: float64 (n,), signed distance to the nearest hit in frames, NaN likewise; None likewise.
     """
 
     probability: NDArray[np.float64]
-    localization: NDArray[np.float32]
+    localization: NDArray[np.float32] | None = None
     offset: NDArray[np.float64] | None = None
 
 
-class Scorer:
-    """Scores videos of any length with a trained network.
-
-    Every frame is looked at once; windows of ``clips.frames`` frames are judged every ``infer.stride`` frames
-    from what was seen, and a frame that several windows show gets the mean of what they say. With
-    ``infer.flip_average`` everything is also shown mirrored, and counts twice.
-    """
-
-    def __init__(self, model: TA2Net, params: Params, device: torch.device) -> None:
-        self.model, self.params, self.device = model, params, device
+class Scorer(Protocol):
+    """Scores videos of any length with one method."""
 
     def __call__(self, read: Read, n_frames: int, steps_per_px: float) -> Scores:
         """Score one video of ``n_frames`` frames; stored fields are px times ``steps_per_px``.
 
         Raises:
-            ValueError: the video has no frame that the network can be shown.
+            ValueError: the video has no frame that the method can be shown.
         """
-        first, end = valid_range(n_frames, self.params.kinematics.edges)
-        size = self.params.clips.frames
-        pieces = (read(start, min(start + size, end)) for start in range(first, end, size))
-        return self._scored(pieces, steps_per_px, first)
+        ...
 
     def of_stream(self, chunks: Iterable[Shown], steps_per_px: float) -> Scores:
         """Score a video whose frames come in order, in chunks of any size; memory does not grow with pixels.
@@ -84,56 +75,129 @@ class Scorer:
         Raises:
             ValueError: as above.
         """
+        ...
+
+
+def make_scorer(network: nn.Module | None, params: Params, device: torch.device) -> Scorer:
+    """The scorer of ``params.method``; ``network`` is its network, None for a rule."""
+    method = method_of(params.method)
+    if isinstance(method, Rule):
+        return RuleScorer(method, params)
+    return WindowScorer(cast(NetworkMethod, method), cast(nn.Module, network), params, device)
+
+
+class RuleScorer:
+    """Scores with a rule: frames are measured piece by piece, and the curve is of the whole video."""
+
+    def __init__(self, rule: Rule, params: Params) -> None:
+        self.rule, self.params = rule, params
+
+    def __call__(self, read: Read, n_frames: int, steps_per_px: float) -> Scores:
+        """See ``Scorer``."""
+        size = self.params.clips.frames
+        pieces = (read(start, min(start + size, n_frames)) for start in range(0, n_frames, size))
+        return self.of_stream(pieces, steps_per_px)
+
+    def of_stream(self, chunks: Iterable[Shown], steps_per_px: float) -> Scores:
+        """See ``Scorer``."""
+        measured = [self.rule.measure(chunk, steps_per_px) for chunk in chunks]
+        if not measured:
+            raise ValueError("a video without frames cannot be scored")
+        return Scores(shown_part(self.rule.curve(np.concatenate(measured)), self.params.kinematics.edges))
+
+
+def shown_part(curve: NDArray[np.float64], edges: Edges) -> NDArray[np.float64]:
+    """A curve (n,) with NaN at the frames that a network is not shown, so that all are judged alike."""
+    first, end = valid_range(len(curve), edges)
+    kept = np.full(len(curve), np.nan)
+    kept[first:end] = curve[first:end]
+    return kept
+
+
+class WindowScorer:
+    """Scores with a trained network, in windows of ``clips.frames`` frames, one every ``infer.stride``
+    frames.
+
+    A frame that several windows show gets the mean of what they say. With ``infer.flip_average`` everything
+    is also shown mirrored, and counts twice. A network that ``LooksOnce`` looks at every frame once, and its
+    windows are judged from what was seen; any other goes through each window.
+    """
+
+    def __init__(
+        self, method: NetworkMethod, network: nn.Module, params: Params, device: torch.device
+    ) -> None:
+        self.method, self.network, self.params, self.device = method, network, params, device
+        self.reads = sorted(method.reads(params.method))
+
+    def __call__(self, read: Read, n_frames: int, steps_per_px: float) -> Scores:
+        """See ``Scorer``."""
+        first, end = valid_range(n_frames, self.params.kinematics.edges)
+        size = self.params.clips.frames
+        pieces = (read(start, min(start + size, end)) for start in range(first, end, size))
+        return self._scored(pieces, steps_per_px, first)
+
+    def of_stream(self, chunks: Iterable[Shown], steps_per_px: float) -> Scores:
+        """See ``Scorer``."""
         edge = edge_frames(self.params.kinematics.edges)
         return self._scored(_inner(chunks, edge), steps_per_px, edge)
 
     @torch.inference_mode()
     def _scored(self, pieces: Iterable[Shown], steps_per_px: float, edge: int) -> Scores:
         """Scores of the frames in ``pieces``, with ``edge`` frames that have none put before and after."""
-        self.model.eval()
-        maps: list[NDArray[np.float32]] = []
-        said: list[tuple[int, dict[str, NDArray[np.float64]]]] = []
+        self.network.eval()
+        said = _Said()
         looked = (self._look(piece, steps_per_px) for piece in pieces)
-        for starts, aggregated, localization, valid in self._windows(looked, maps):
-            values = self._judge(aggregated, localization, valid)
-            for place, start in enumerate(starts):
-                said.append((start, {name: value[place, valid[place]] for name, value in values.items()}))
-        if not said:
+        for starts, seen, valid in self._windows(looked):
+            for name, values in self._judge(seen, valid).items():
+                for place, start in enumerate(starts):
+                    said.add(name, start, values[place, valid[place]])
+        means = {
+            name: np.pad(
+                said.mean(name), ((edge, edge), *((0, 0),) * (said.ndim(name) - 1)), constant_values=np.nan
+            )
+            for name in said.names
+        }
+        if not means:
             raise ValueError("a video without frames cannot be scored")
-        length = sum(len(piece) for piece in maps)
-        edges = ((edge, edge), (0, 0), (0, 0))
-        localization_maps = np.pad(np.concatenate(maps), edges, constant_values=np.nan)
-        means = {name: np.pad(_mean(said, name, length), edge, constant_values=np.nan) for name in said[0][1]}
-        return Scores(means["probability"], localization_maps, means.get("offset"))
-
-    def _look(self, shown: Shown, steps_per_px: float) -> tuple[Tensor, Tensor]:
-        """What the network sees in each of k frames: (views, k, channels of F, h, w), (views, k, 1, h, w)."""
-        # a copy: arrays of a video played or mirrored otherwise may run backwards
-        frames, *fields = (
-            torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
-            for x in (shown.frames, shown.velocity, shown.inflection)
+        maps = means.get("localization")
+        return Scores(
+            means["probability"], None if maps is None else maps.astype(np.float32), means.get("offset")
         )
-        fields = [field.float() / steps_per_px for field in fields]
-        views = [(frames, *fields)]
+
+    def _look(self, shown: Shown, steps_per_px: float) -> tuple[Tensor, ...]:
+        """What windows are judged from, of k frames: each (views, k, ...)."""
+        # a copy: arrays of a video played or mirrored otherwise may run backwards
+        inputs = {
+            name: as_read(
+                name,
+                torch.from_numpy(np.ascontiguousarray(getattr(shown, name))).to(self.device),
+                steps_per_px,
+            )
+            for name in self.reads
+        }
+        views = [inputs]
         if self.params.infer.flip_average:
-            views.append((frames.flip(-1), *(mirrored_field(field) for field in fields)))
-        with autocast(self.device, self.params.train.precision):
-            seen = [self.model.look(*view) for view in views]
-        aggregated, localization = (torch.stack(parts) for parts in zip(*seen, strict=True))
-        return aggregated, localization
+            views.append(
+                {name: x.flip(-1) if name == "frames" else mirrored(x) for name, x in inputs.items()}
+            )
+        if isinstance(self.network, LooksOnce):
+            with autocast(self.device, self.params.train.precision):
+                seen = [self.network.look(**view) for view in views]
+        else:
+            seen = [tuple(view.values()) for view in views]
+        return tuple(torch.stack(parts) for parts in zip(*seen, strict=True))
 
     def _windows(
-        self, looked: Iterable[tuple[Tensor, Tensor]], maps: list[NDArray[np.float32]]
-    ) -> Iterator[tuple[list[int], Tensor, Tensor, NDArray[np.bool_]]]:
+        self, looked: Iterable[tuple[Tensor, ...]]
+    ) -> Iterator[tuple[list[int], tuple[Tensor, ...], NDArray[np.bool_]]]:
         """Batches of windows: where they start, what was seen in them, and which of their frames are real.
 
-        Every frame's localisation map is left in ``maps``. Only what coming windows need is held.
+        Only what coming windows need is held.
         """
         length, stride = self.params.clips.frames, self.params.infer.stride
         held: tuple[Tensor, ...] = ()
         start, first = 0, 0  # of the next window, of what is held
         for piece in looked:
-            maps.append(_upright(piece[1]))
             held = tuple(torch.cat(pair, dim=1) for pair in zip(held, piece, strict=True)) if held else piece
             ready = []
             while start + length <= first + held[0].shape[1]:
@@ -148,7 +212,7 @@ class Scorer:
 
     def _batched(
         self, starts: list[int], held: tuple[Tensor, ...], first: int
-    ) -> Iterator[tuple[list[int], Tensor, Tensor, NDArray[np.bool_]]]:
+    ) -> Iterator[tuple[list[int], tuple[Tensor, ...], NDArray[np.bool_]]]:
         length, size = self.params.clips.frames, self.params.infer.batch
         for begin in range(0, len(starts), size):
             group = starts[begin : begin + size]
@@ -156,23 +220,65 @@ class Scorer:
             real = np.array([part.shape[1] for part in parts[0]])
             valid = np.arange(length) < real[:, None]
             # only the last window of a video is short; what its padding holds changes nothing
-            aggregated, localization = (
-                torch.stack([_padded(part, length) for part in windows], dim=1) for windows in parts
-            )
-            yield group, aggregated, localization, valid
+            seen = tuple(torch.stack([_padded(x, length) for x in windows], dim=1) for windows in parts)
+            yield group, seen, valid
 
-    def _judge(
-        self, aggregated: Tensor, localization: Tensor, valid: NDArray[np.bool_]
-    ) -> dict[str, NDArray[np.float64]]:
-        """Probability (B, T) and, if the network has it, offset; the mean over views (views, B, T, ...)."""
-        views, batch = aggregated.shape[:2]
+    def _judge(self, seen: tuple[Tensor, ...], valid: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+        """What is said of windows, (B, T, ...): the mean over their views, ``seen`` being (views, B, T,
+        ...)."""
+        views, batch = seen[0].shape[:2]
         real = torch.from_numpy(valid).to(self.device).repeat(views, 1)
+        flat = tuple(x.flatten(0, 1) for x in seen)
         with autocast(self.device, self.params.train.precision):
-            logits, offsets = self.model.judge(aggregated.flatten(0, 1), localization.flatten(0, 1), real)
-        said = {"probability": hit_probability(logits).double()}
-        if offsets:
-            said["offset"] = torch.stack([offset.double() for offset in offsets]).mean(dim=0)
-        return {n: x.unflatten(0, (views, batch)).mean(dim=0).cpu().numpy() for n, x in said.items()}
+            if isinstance(self.network, LooksOnce):
+                output = self.network.judge(*flat, valid=real)
+            else:
+                output = self.network(**dict(zip(self.reads, flat, strict=True)), valid=real)
+            said = self.method.scores(output)
+        means = {}
+        for name in ("probability", "localization", "offset"):
+            values: Tensor | None = getattr(said, name)
+            if values is None:
+                continue
+            of_views = values.double().unflatten(0, (views, batch))
+            if name == "localization":
+                of_views = torch.stack([x.flip(-1) if view else x for view, x in enumerate(of_views)])
+            means[name] = of_views.mean(dim=0).cpu().numpy()
+        return means
+
+
+class _Said:
+    """What windows say of each frame of a video, and the mean over those that show it."""
+
+    def __init__(self) -> None:
+        self._total: dict[str, NDArray[np.float64]] = {}
+        self._support: dict[str, NDArray[np.float64]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._total)
+
+    def ndim(self, name: str) -> int:
+        return self._total[name].ndim
+
+    def add(self, name: str, start: int, values: NDArray[np.float64]) -> None:
+        """``values`` (k, ...) of the frames from ``start`` on."""
+        stop = start + len(values)
+        total = self._total.setdefault(name, np.zeros((0, *values.shape[1:])))
+        if stop > len(total):  # doubled, so that a long video is not copied for every window
+            room = max(stop, 2 * len(total)) - len(total)
+            total = np.concatenate((total, np.zeros((room, *values.shape[1:]))))
+            support = np.concatenate((self._support.get(name, np.zeros(0)), np.zeros(room)))
+            self._total[name], self._support[name] = total, support
+        total[start:stop] += values
+        self._support[name][start:stop] += 1
+
+    def mean(self, name: str) -> NDArray[np.float64]:
+        """(n, ...)."""
+        length = int(np.count_nonzero(self._support[name]))
+        total, support = self._total[name][:length], self._support[name][:length]
+        mean: NDArray[np.float64] = total / support.reshape(-1, *(1 for _ in range(total.ndim - 1)))
+        return mean
 
 
 @dataclass(frozen=True)
@@ -208,29 +314,8 @@ def _joined(first: Shown, second: Shown) -> Shown:
     )
 
 
-def _upright(localization: Tensor) -> NDArray[np.float32]:
-    """Maps (views, k, 1, h, w), the second view mirrored -> their mean (k, h, w)."""
-    maps = localization.float().squeeze(2)
-    upright = [view.flip(-1) if number else view for number, view in enumerate(maps)]
-    mean: NDArray[np.float32] = torch.stack(upright).mean(dim=0).cpu().numpy()
-    return mean
-
-
-def _mean(
-    said: list[tuple[int, dict[str, NDArray[np.float64]]]], name: str, length: int
-) -> NDArray[np.float64]:
-    """What windows say of each of ``length`` frames: the mean over those that show it."""
-    total, support = np.zeros(length), np.zeros(length)
-    for start, values in said:
-        span = slice(start, start + len(values[name]))
-        total[span] += values[name]
-        support[span] += 1
-    return total / support
-
-
-def mirrored_field(field: Tensor) -> Tensor:
-    """A field (..., 2, H, W) of a picture mirrored left to right: u changes its sign."""
-    return field.flip(-1) * field.new_tensor([-1, 1])[:, None, None]
+def _mirrored(name: str, values: Tensor) -> Tensor:
+    return values.flip(-1) if name == "frames" else mirrored(values)
 
 
 def _padded(features: Tensor, length: int) -> Tensor:

@@ -25,9 +25,9 @@ from pipeline.video.probe import VideoInfo, probe
 from ta2net.evaluation.threshold import SENSITIVITIES
 from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.hit import Hit, hits_at
-from ta2net.hits.scoring import Scorer, Scores
-from ta2net.methods.built_in import network_path
-from ta2net.methods.checkpoint import load_model
+from ta2net.hits.scoring import Scores, make_scorer
+from ta2net.networks.built_in import network_path
+from ta2net.networks.checkpoint import load_trained
 from ta2net.params import Params, PeaksParams
 
 
@@ -107,7 +107,8 @@ class File2Hits:
             raise UserError("a threshold and a sensitivity both say which hits count; give one of them")
         where = chosen_device(device)
         path = network_path(checkpoint)
-        model, self.params, self.document = load_model(path, where)
+        trained = load_trained(path, where)
+        self.params, self.document = trained.params, trained.document
         peaks = self.params.peaks
         if min_distance is not None:
             peaks = peaks.model_copy(update={"min_distance": min_distance})
@@ -115,7 +116,7 @@ class File2Hits:
         if sensitivity is not None:
             chosen = threshold_for(sensitivity, self.document, path)
         self.decide = Scores2Hits(chosen, peaks)
-        self.score = Scorer(model, self.params, where)
+        self.score = make_scorer(trained.network, self.params, where)
         self.kinematics = _kinematics(self.params, device, flow_checkpoint)
 
     def __call__(
@@ -252,8 +253,8 @@ def placed(scores: Scores, first: int, n_frames: int) -> Scores:
         edges = ((first, after), *((0, 0),) * (values.ndim - 1))
         return np.pad(values, edges, constant_values=np.nan)
 
-    offset = None if scores.offset is None else whole(scores.offset)
-    return Scores(whole(scores.probability), whole(scores.localization), offset)
+    others = (None if x is None else whole(x) for x in (scores.localization, scores.offset))
+    return Scores(whole(scores.probability), *others)
 
 
 def _counted(chunks: Iterable[NDArray[np.uint8]], bar: Any) -> Iterator[NDArray[np.uint8]]:

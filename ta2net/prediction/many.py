@@ -14,7 +14,7 @@ from ta2net.hits.hit import HIGH_RECALL_SCORE, hits_at, write_hits
 from ta2net.hits.saved import SCORES, write_scores
 from ta2net.media.film import look_at, timeline_of
 from ta2net.media.inputs import folders_of, videos_of
-from ta2net.methods.built_in import network_path
+from ta2net.networks.built_in import network_path
 from ta2net.prediction.file2hits import File2Hits, Prediction, Scores2Hits
 from ta2net.prediction.reports import Reporter, read_labels
 from ta2net.training.provenance import versions

@@ -99,7 +99,7 @@ class Reporter:
         Raises:
             UserError: see ``write_report``, ``Labels.of``.
         """
-        info = found.info
+        info, maps = found.info, found.scores.localization
         first, stop = part_of(info, self.start_s, self.end_s)
         subject = Subject(
             timeline=timeline,
@@ -108,7 +108,7 @@ class Reporter:
             stop=stop,
             score=smoothed(found.scores.probability, self.predictor.decide.peaks.smoothing_frames),
             threshold=found.threshold,
-            maps={hit.frame: found.scores.localization[hit.frame] for hit in found.hits},
+            maps={} if maps is None else {hit.frame: maps[hit.frame] for hit in found.hits},
             facts=[*self.facts(), *_video_facts(found)],
             labels=None if self.labels is None else self.labels.of(found.name, info.n_frames),
         )

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pipeline.errors import UserError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.params import Count, Section, parse_params, read_yaml
-from ta2net.methods.checkpoint import BEST
+from ta2net.networks.checkpoint import BEST
 from ta2net.params import Params, overlay, write_params
 from ta2net.studies.plots import save_study
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-
-from ta2net.methods.ta2net.network import TA2Net
 
 
 def decay_at(averaged: int, decay: float) -> float:
@@ -27,17 +25,17 @@ class MovingAverage:
     Whole numbers (how many batches a norm has seen) are not averaged but taken over.
     """
 
-    def __init__(self, model: TA2Net, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         # without device=, its counter stays on the CPU: reading it does not wait for the device
         self._averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
 
     @property
-    def model(self) -> TA2Net:
+    def model(self) -> nn.Module:
         """The averaged network."""
-        return cast(TA2Net, self._averaged.module)
+        return cast(nn.Module, self._averaged.module)
 
-    def update(self, model: TA2Net) -> None:
+    def update(self, model: nn.Module) -> None:
         """Take one more state of the network in."""
         self._averaged.update_parameters(model)
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ta2net.fast.normed import follow
+
 
 class _Normalize(Function):
     """Normalise by the mean and variance over all processes (Ioffe & Szegedy, 2015), and differentiate it."""
@@ -64,17 +66,6 @@ def global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     together = (counts * means).sum(dim=0) / count
     spread = (counts * (variances + (means - together).square())).sum(dim=0) / count
     return together, spread, count
-
-
-@torch.no_grad()
-def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor | int) -> None:
-    """Let the running statistics of a norm follow a batch's: mean, biased variance, values per channel."""
-    unbiased = variance * (count / (count - 1))
-    for running, value in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-        if running is not None and norm.momentum is not None:
-            running.lerp_(value.to(running.dtype), norm.momentum)
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked += 1
 
 
 class GlobalBatchNorm(_BatchNorm):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.catalog import read_catalog
@@ -21,10 +22,11 @@ from ta2net.clips.loader import ClipLoader
 from ta2net.clips.sampler import ClipPlan
 from ta2net.evaluation.metrics_json import data_section
 from ta2net.evaluation.rows import stored_rows
-from ta2net.methods import checkpoint as files
+from ta2net.fast import accelerate
 from ta2net.methods.batch import Batch
-from ta2net.methods.ta2net.losses import Losses
-from ta2net.methods.ta2net.network import TA2Net
+from ta2net.methods.method import NetworkMethod, method_of
+from ta2net.networks import checkpoint as files
+from ta2net.networks.checkpoint import clip_shape
 from ta2net.params import Params
 from ta2net.training.average import MovingAverage
 from ta2net.training.global_norm import with_global_norms
@@ -34,7 +36,7 @@ from ta2net.training.processes import ShareLoader, leave, make_fabric, places_of
 from ta2net.training.progress import Progress, TimedBatches, as_csv
 from ta2net.training.provenance import provenance
 from ta2net.training.resume import State, resume_from, run_identity, seed_process, write_state
-from ta2net.training.step import Step
+from ta2net.training.step import Losses, Step
 from ta2net.training.validation import Validation
 
 LOG_EVERY_STEPS = 10
@@ -62,6 +64,7 @@ class Trainer:
 
     def __init__(self, params: Params) -> None:
         self.params = params
+        self.method = cast(NetworkMethod, method_of(params.method))
         self.fabric = make_fabric(params.train)
         self.first = self.fabric.is_global_zero
         self.run = Path(params.train.dir)
@@ -76,7 +79,12 @@ class Trainer:
             torch.set_num_threads(params.train.threads)
         self.state = self._fresh_state()
         self.optimize = Step(
-            self.fabric, self.state.model, self.state.optimizer, params, float(self.store.coding.scale)
+            self.fabric,
+            self.method,
+            self.state.model,
+            self.state.optimizer,
+            params,
+            float(self.store.coding.scale),
         )
         self.validation = Validation(validated, self.store, params, self.result, self.fabric.device)
         self.provenance = provenance() if self.first else {}
@@ -103,11 +111,14 @@ class Trainer:
         """The network, the same in every process, and what belongs to it."""
         params, fabric = self.params, self.fabric
         torch.manual_seed(params.train.seed)
-        model = TA2Net(params.model, params.clips.frames).to(fabric.device)
+        model = self.method.build(params.method, clip_shape(params)).to(fabric.device)
+        if params.train.fast:
+            accelerate(model, fabric.device)
         if fabric.world_size > 1:
             with_global_norms(model)
         average = MovingAverage(model, params.optim.ema) if params.optim.ema else None
-        optimizer = make_optimizer(model, params.optim, pretrained=params.model.pretrained != "none")
+        pretrained = self.method.groups(params.method, model).get("pretrained", ())
+        optimizer = make_optimizer(model, params.optim, pretrained)
         if not self.first:
             seed_process(params.train.seed, 0, fabric.global_rank)
         return State(fabric, model, optimizer, average, Progress())
@@ -118,7 +129,7 @@ class Trainer:
         return self.state.progress
 
     @property
-    def result(self) -> TA2Net:
+    def result(self) -> nn.Module:
         """The network that is validated and kept: the averaged one, if there is an average."""
         return self.state.model if self.state.average is None else self.state.average.model
 
@@ -163,9 +174,9 @@ class Trainer:
         Raises:
             TrainingError: a loss is not finite; names the step and its rows.
         """
-        step, names = self.progress.step, logged_terms(self.params)
-        values = torch.stack([torch.stack([getattr(x, name) for name in names]) for x in recent]).cpu()
-        self._check_finite(values, step - len(recent))
+        step, names = self.progress.step, tuple(recent[0])
+        values = torch.stack([torch.stack([x[name] for name in names]) for x in recent]).cpu()
+        self._check_finite(values, names, step - len(recent))
         means = dict(zip(names, values.mean(dim=0).tolist(), strict=True))
         rate = learning_rate(step - 1, self.params.train.steps, self.params.optim)
         self.progress.losses.append({"step": step, "lr": rate, **means})
@@ -173,18 +184,18 @@ class Trainer:
         if live is not None:
             live.interval(self.progress.losses[-1], self.progress.stalls[-1])
 
-    def _check_finite(self, values: Tensor, first_step: int) -> None:
+    def _check_finite(self, values: Tensor, names: Sequence[str], first_step: int) -> None:
         """``values``: (steps, terms). All processes hold the same numbers, so all of them stop or none."""
         broken = (~values.isfinite().all(dim=1)).nonzero()
         if not len(broken):
             return
         step = first_step + int(broken[0])
         clips = self.plan.clips(step)
-        names = ", ".join(sorted({clip.row.row_id for clip in clips}))
-        said = dict(zip(logged_terms(self.params), values[int(broken[0])].tolist(), strict=True))
+        rows = ", ".join(sorted({clip.row.row_id for clip in clips}))
+        said = dict(zip(names, values[int(broken[0])].tolist(), strict=True))
         raise TrainingError(
             f"the loss is not a finite number at step {step + 1} ({said}). "
-            f"Rows in this batch: {names}. Try a lower optim.lr or train.precision: fp32.",
+            f"Rows in this batch: {rows}. Try a lower optim.lr or train.precision: fp32.",
             quiet=not self.first,
         )
 
@@ -200,7 +211,7 @@ class Trainer:
             self.progress.validations.append(record)
             # of equals the later one: it has seen more, at a lower learning rate
             if point.f1 >= best_f1:
-                files.write_model(
+                files.write_trained(
                     self.run / files.BEST,
                     self.result,
                     self.params,
@@ -233,12 +244,6 @@ class Trainer:
         self.state.load(found or files.read(path), self.params.train.seed)
         if self.first:
             click.echo(f"resuming at step {self.progress.step} of {self.params.train.steps}")
-
-
-def logged_terms(params: Params) -> tuple[str, ...]:
-    """The losses that are recorded: the total and every term that the network has."""
-    always = ("total", "action", "contrast", "smoothness")
-    return (*always, "offset") if params.model.fusion.offset else always
 
 
 def train(params: Params) -> Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,17 +12,18 @@ from torch.optim import Optimizer
 
 from ta2net.params import OptimParams
 
-BACKBONE = ".backbone."
 
-
-def parameter_groups(model: nn.Module, params: OptimParams, *, pretrained: bool) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, params: OptimParams, pretrained: Iterable[nn.Parameter]
+) -> list[dict[str, Any]]:
     """One group per learning rate: layers with pretrained weights or from scratch, weights or biases.
 
     Weight decay is for matrices and filters only, not for biases and norms.
     """
+    slow = {id(parameter) for parameter in pretrained}
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
-        scale = 1.0 if pretrained and BACKBONE in name else params.scratch_lr_scale
+        scale = 1.0 if id(parameter) in slow else params.scratch_lr_scale
         if name.endswith("bias"):
             scale *= params.bias_lr_scale
         decays = parameter.ndim > 1
@@ -33,13 +35,15 @@ def parameter_groups(model: nn.Module, params: OptimParams, *, pretrained: bool)
     return list(groups.values())
 
 
-def make_optimizer(model: nn.Module, params: OptimParams, *, pretrained: bool) -> Optimizer:
+def make_optimizer(
+    model: nn.Module, params: OptimParams, pretrained: Iterable[nn.Parameter] = ()
+) -> Optimizer:
     """Adam or AdamW over ``parameter_groups``; ``set_learning_rate`` gives the groups their rates.
 
     Fused: all that one step does to a parameter happens in one pass over it, on a CPU as on a GPU.
     """
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.name]
-    return kind(parameter_groups(model, params, pretrained=pretrained), lr=params.lr, fused=True)
+    return kind(parameter_groups(model, params, pretrained), lr=params.lr, fused=True)
 
 
 def learning_rate(step: int, steps: int, params: OptimParams) -> float:

@@ -20,6 +20,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import Precision
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.fabric.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from pipeline.catalog import Row
@@ -27,9 +28,9 @@ from pipeline.device import autocast, chosen_device
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.clips.augmentation import Mixup
-from ta2net.clips.loader import CPU, PICTURES, ClipLoader
+from ta2net.clips.loader import CPU, ClipLoader
 from ta2net.methods.batch import Batch
-from ta2net.methods.ta2net.network import Output
+from ta2net.methods.method import INPUTS
 from ta2net.params import Params, TrainParams
 
 LONGEST_WAIT = timedelta(hours=1)
@@ -158,7 +159,7 @@ class ShareLoader(ClipLoader):
         )
         if mixup is not None:
             batch = _mixup_among(mixup, places, len(self.places))(batch)
-        return Batch(**{f.name: getattr(batch, f.name)[: len(self.places)] for f in fields(batch)})
+        return batch.clips(slice(len(self.places)))
 
 
 def _mixup_among(mixup: Mixup, places: Sequence[int], own: int) -> Mixup:
@@ -170,27 +171,21 @@ def _mixup_among(mixup: Mixup, places: Sequence[int], own: int) -> Mixup:
     return Mixup((*partner, *rest), (*kept, *(1.0 for _ in rest)))
 
 
-def gathered_output(fabric: Fabric, output: Output) -> Output:
+def gathered_output(fabric: Fabric, output: Any) -> Any:
     """The outputs of all processes as one batch, in the order of ranks; gradients reach the own one only.
 
     Every process computes the same objective of it, so each knows the whole gradient of its own output.
     """
     if fabric.world_size == 1:
         return output
-    everything: dict[str, Any] = {f.name: getattr(output, f.name) for f in fields(output)}
-    for name, value in everything.items():
-        per_branch = isinstance(value, tuple)
-        everything[name] = (
-            tuple(_gathered(fabric, x) for x in value) if per_branch else _gathered(fabric, value)
-        )
-    return Output(**everything)
+    return apply_to_collection(output, Tensor, lambda tensor: _gathered(fabric, tensor))
 
 
 def gathered_labels(fabric: Fabric, batch: Batch) -> Batch:
     """The batch with the labels and masks of all processes; pictures stay the own ones."""
     if fabric.world_size == 1:
         return batch
-    names = [f.name for f in fields(batch) if f.name not in PICTURES]
+    names = [f.name for f in fields(batch) if f.name not in INPUTS]
     return replace(batch, **{name: _gathered(fabric, getattr(batch, name)) for name in names})
 
 

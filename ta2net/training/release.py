@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from ta2net.evaluation.summary import read_metrics
-from ta2net.methods import checkpoint as files
+from ta2net.networks import checkpoint as files
 
 MAX_BYTES = 10_000_000
 """Of a network inside the package."""

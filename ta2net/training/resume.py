@@ -12,15 +12,14 @@ import click
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.catalog import Row
 from pipeline.files.atomic import LEFT_OVER
 from pipeline.store import FlowStore
 from ta2net.clips.sampler import ClipPlan
-from ta2net.methods import checkpoint as files
-from ta2net.methods.ta2net.network import TA2Net
+from ta2net.networks import checkpoint as files
 from ta2net.params import Params
 from ta2net.training.average import MovingAverage
 from ta2net.training.optimizer import learning_rate
@@ -37,7 +36,7 @@ class State:
     """
 
     fabric: Fabric
-    model: TA2Net
+    model: nn.Module
     optimizer: Optimizer
     average: MovingAverage | None
     progress: Progress
@@ -46,7 +45,7 @@ class State:
         """All of it but the progress; every process has to ask, as each has random numbers of its own."""
         held = {
             **files.with_prefix(self.model.state_dict().items(), "model"),
-            **files.with_prefix(files.optimizer_tensors(self.optimizer).items(), "optimizer"),
+            **files.with_prefix(optimizer_tensors(self.optimizer).items(), "optimizer"),
             "rng.cpu": stacked(self.fabric, torch.get_rng_state()),
         }
         if self.average is not None:
@@ -62,7 +61,7 @@ class State:
             CheckpointError: it does not fit.
         """
         files.load_module(self.model, found)
-        files.load_optimizer(self.optimizer, files.without_prefix(found.tensors, "optimizer"))
+        load_optimizer(self.optimizer, files.without_prefix(found.tensors, "optimizer"))
         if self.average is not None:
             try:
                 self.average.load(files.without_prefix(found.tensors, "average"))
@@ -83,6 +82,26 @@ class State:
         torch.set_rng_state(tensors["rng.cpu"][rank].contiguous())
         if self.fabric.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"][rank].contiguous(), self.fabric.device)
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state by ``<parameter number>.<name>``; every entry is a tensor for Adam and AdamW."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": value for number, entry in state.items() for name, value in entry.items()}
+
+
+def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of ``optimizer_tensors``; learning rates are not state, the schedule sets them."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            # fused optimisers go through memory: in another order, averages would meet others' gradients
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def seed_process(seed: int, step: int, rank: int) -> None:
@@ -151,15 +170,12 @@ def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str
     document = params.model_dump(mode="json")
     relevant = {
         key: document[key]
-        for key in ("kinematics", "model", "contrast", "loss", "clips", "optim", "train", "infer", "peaks")
+        for key in ("kinematics", "targets", "method", "clips", "optim", "train", "infer", "peaks")
     }
-    for place in ("dir", "device", "keep", "checkpoint_every", "threads"):
+    for place in ("dir", "device", "keep", "checkpoint_every", "threads", "fast"):
         del relevant["train"][place]
     for speed in ("cache_bytes", "gpu_cache_bytes", "loader_threads"):
         del relevant["clips"][speed]
-    if params.model.pictures:
-        # a run of a version that could not do without them is the same run
-        del relevant["model"]["pictures"]
     made_of = store.fingerprints()  # in one pass: the store may be far away
     data = [(row.row_id, row.split, row.hits, row.annotated_until, made_of.get(row.row_id)) for row in rows]
     return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from pipeline.catalog import Row
 from pipeline.store import FlowStore
@@ -23,8 +24,7 @@ from ta2net.evaluation.threshold import (
     best_frame_threshold,
     sensitivity_points,
 )
-from ta2net.hits.scoring import Scorer
-from ta2net.methods.ta2net.network import TA2Net
+from ta2net.hits.scoring import make_scorer
 from ta2net.params import Params
 
 
@@ -47,13 +47,18 @@ class Judgement:
 
 
 class Validation:
-    """The validation rows, and a network that is judged by them."""
+    """The validation rows, and a method that is judged by them."""
 
     def __init__(
-        self, rows: tuple[Row, ...], store: FlowStore, params: Params, model: TA2Net, device: torch.device
+        self,
+        rows: tuple[Row, ...],
+        store: FlowStore,
+        params: Params,
+        network: nn.Module | None,
+        device: torch.device,
     ) -> None:
         self.rows, self.store, self.params = rows, store, params
-        self.scorer = Scorer(model, params, device)
+        self.scorer = make_scorer(network, params, device)
 
     def judge(self) -> Judgement:
         """Score the rows and choose the operating points."""

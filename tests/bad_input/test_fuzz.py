@@ -34,7 +34,7 @@ from ta2net.hits.saved import read_maps, read_scores
 from ta2net.label import importing
 from ta2net.label.importing import read_marks
 from ta2net.label.label_csv import LabelRow, merge_labels
-from ta2net.methods import checkpoint
+from ta2net.networks import checkpoint
 from ta2net.params import Params, read
 from tests.conftest import write_video
 
@@ -384,4 +384,4 @@ def test_checkpoints(data: st.DataObject, file: Path) -> None:
         checkpoint.write(whole, {"model.a": torch.arange(4.0)}, {"params": {}, "thresholds": {"peaks": 0.5}})
     file.write_bytes(data.draw(any_of(rotten(whole.read_bytes())), label="checkpoint"))
     value_or_words(lambda: checkpoint.read(file))
-    value_or_words(lambda: checkpoint.load_model(file, torch.device("cpu")))
+    value_or_words(lambda: checkpoint.load_trained(file, torch.device("cpu")))

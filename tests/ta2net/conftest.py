@@ -12,16 +12,8 @@ from pipeline.catalog import Catalog, Row, write_catalog
 from pipeline.kinematics import Coding, KinematicsChunk, encode, inflection
 from pipeline.params import SourceParams, StoreParams
 from pipeline.store import RowAttributes, create_store
-from ta2net.params import (
-    ClipsParams,
-    EvaluationParams,
-    FusionParams,
-    InferParams,
-    ModelParams,
-    OptimParams,
-    Params,
-    TrainParams,
-)
+from ta2net.methods.ta2net.params import FusionParams, TA2NetParams
+from ta2net.params import ClipsParams, EvaluationParams, InferParams, OptimParams, Params, TrainParams
 
 SIZE, N_FRAMES, SQUARE = 32, 40, 8
 CODING = Coding.of("int16", 64)
@@ -106,7 +98,7 @@ def toy_params(toy_data, tmp_path) -> Params:
     return Params(
         source=SourceParams(catalog=str(toy_data / "catalog.jsonl")),
         store=StoreParams(path=str(toy_data / "flows.zarr")),
-        model=ModelParams(
+        method=TA2NetParams(
             channels=8, fusion=FusionParams(channels=16, heads=2, similarity_channels=4, hidden=32)
         ),
         clips=ClipsParams(frames=24, batch=4),

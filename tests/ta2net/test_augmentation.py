@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ta2net.clips.augmentation import ColourJitter, Mixup, mirrored, swapped
-from ta2net.methods.batch import Batch
+from ta2net.clips.augmentation import ColourJitter, Mixup, swapped
+from ta2net.methods.batch import Batch, mirrored
 
 LAWS = settings(max_examples=40, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -47,6 +47,7 @@ def clips(seed, batch=3, dtype=np.int16):
         soft=torch.from_numpy(rng.random(shape, dtype=np.float32)),
         hard=torch.from_numpy((rng.random(shape) < 0.3).astype(np.float32)),
         offset=torch.from_numpy(rng.integers(-3, 4, shape).astype(np.float32)),
+        events=torch.from_numpy(rng.random(shape) < 0.2),
         valid=torch.from_numpy(rng.random(shape) < 0.8),
         known=torch.from_numpy(rng.random(shape) < 0.7),
     )

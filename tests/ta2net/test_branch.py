@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ta2net.fast import branch
 from ta2net.fast.branch import branched, every
-from ta2net.methods.ta2net.encoders import ResNetBottleneck
+from ta2net.fast.residual import FastBottleneck
 
 SIZES = [(3, 8, 5, 7, 4), (2, 64, 8, 8, 16), (1, 5, 1, 2, 3)]
 
@@ -76,7 +76,7 @@ def test_a_block_gives_what_it_gives_without(stride, joined, monkeypatch):
     shortcut = (
         None if stride == 1 else nn.Sequential(nn.Conv2d(32, 32, 1, stride, bias=False), nn.BatchNorm2d(32))
     )
-    block = ResNetBottleneck(32, 8, stride, shortcut).train()
+    block = FastBottleneck(32, 8, stride, shortcut).train()
     x = random_map(4, 32, 12, 12, seed=4).requires_grad_()
 
     def result_and_gradients() -> tuple[Tensor, ...]:

@@ -21,9 +21,9 @@ from ta2net.evaluation.metrics_json import labelled
 from ta2net.evaluation.pictures import flow_colours
 from ta2net.evaluation.summary import read_metrics, summary
 from ta2net.hits.place import peak_place
-from ta2net.methods.built_in import network_path
-from ta2net.methods.checkpoint import read as read_checkpoint
 from ta2net.methods.rules import inflection_magnitude, motion_energy
+from ta2net.networks.built_in import network_path
+from ta2net.networks.checkpoint import read as read_checkpoint
 from ta2net.params import PeaksParams
 from ta2net.training.loop import train
 

@@ -15,7 +15,7 @@ from ta2net.commands.manual import SECTIONS, TOPICS
 from ta2net.deliver.exports import FORMATS
 from ta2net.evaluation.threshold import SENSITIVITIES
 from ta2net.label.marks import FORMATS as MARKS
-from ta2net.methods.built_in import DEFAULT, names
+from ta2net.networks.built_in import DEFAULT, names
 
 LISTED = [name for lines in SECTIONS.values() for name in lines]
 

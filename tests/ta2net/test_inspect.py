@@ -10,8 +10,8 @@ from pipeline.store.manifest import write_manifest
 from pipeline.store.opening import place_at
 from ta2net.cli import main
 from ta2net.commands.inspection import facts_of
-from ta2net.methods import checkpoint as files
 from ta2net.methods.ta2net.network import TA2Net
+from ta2net.networks import checkpoint as files
 
 
 def test_a_video(films, tmp_path):
@@ -46,10 +46,10 @@ def test_a_store_elsewhere_by_its_url_and_by_its_manifest(tmp_path):
 
 
 def test_a_checkpoint(toy_params, tmp_path):
-    model = TA2Net(toy_params.model, toy_params.clips.frames)
+    model = TA2Net(toy_params.method, toy_params.clips.frames)
     made = {"git": {"commit": "abc", "dirty": True}, "versions": {"torch": "2", "zarr": None}}
     path = tmp_path / "net.safetensors"
-    files.write_model(path, model, toy_params, {"peaks": 0.25}, {"f1_at_2": 0.5}, made)
+    files.write_trained(path, model, toy_params, {"peaks": 0.25}, {"f1_at_2": 0.5}, made)
     facts = dict(facts_of(path))
     count = sum(value.numel() for value in model.state_dict().values())
     assert facts["network"] == f"tiny, {count:,} numbers"

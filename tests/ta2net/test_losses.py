@@ -9,21 +9,20 @@ import pytest
 import torch
 
 from ta2net.methods.batch import Batch
+from ta2net.methods.frame_loss import action_loss, focal_loss, offset_loss
 from ta2net.methods.ta2net.losses import (
-    action_loss,
     chosen_frames,
     contrastive_loss,
-    focal_loss,
-    objective,
-    offset_loss,
     positive_contrast,
     smoothness_loss,
+    terms,
 )
 from ta2net.methods.ta2net.network import Output
-from ta2net.params import ContrastParams, LossParams
+from ta2net.methods.ta2net.params import ContrastParams, FusionParams, LossParams, TA2NetParams
+from ta2net.training.step import weighted
 
 LOSS = LossParams()
-UNUSED = torch.zeros(0)
+CUT_FRAMES = 3
 
 
 def literal_action(logits, case, params):
@@ -118,7 +117,7 @@ class Case:
                 said["motion"][self.valid], said["still"][self.valid], ranks, contrast.alpha
             ),
             "smoothness": literal_smoothness(said["localization"], self.valid),
-            "offset": np.mean([literal_offset(x, self, loss.cut_frames) for x in said["offsets"]]),
+            "offset": np.mean([literal_offset(x, self, CUT_FRAMES) for x in said["offsets"]]),
         }
 
     def ranks(self, rank):
@@ -135,7 +134,14 @@ class Case:
         }
         labels = {name: torch.tensor(getattr(self, name)).float() for name in ("soft", "hard", "offset")}
         masks = {name: torch.tensor(getattr(self, name)) for name in ("valid", "known")}
-        return leaves, Output(**said), Batch(UNUSED, UNUSED, UNUSED, **labels, **masks)
+        labels["offset"][labels["offset"].abs() > CUT_FRAMES] = torch.inf
+        masks["events"] = labels["offset"] == 0
+        return leaves, Output(**said), Batch(None, None, None, **labels, **masks)
+
+
+def objective(output, batch, loss, contrast, *, offset=True):
+    params = TA2NetParams(loss=loss, contrast=contrast, fusion=FusionParams(offset=offset))
+    return weighted(terms(params, batch), output)
 
 
 def random_case(name="random", batch=2, length=5):
@@ -168,7 +174,7 @@ def random_case(name="random", batch=2, length=5):
     return case
 
 
-EXTRAS = LossParams(foreground_weight=5.0, focal=1.5, focal_gamma=3.0, offset=0.7, cut_frames=2, contrast=0.5)
+EXTRAS = LossParams(foreground_weight=5.0, focal=1.5, focal_gamma=3.0, offset=0.7, contrast=0.5)
 CASES = ("random", "identical", "one frame", "all padded", "no hit", "all hits", "blended")
 
 
@@ -183,12 +189,14 @@ def test_the_objective_is_the_literal_one(name, loss, rank):
     ranks = case.ranks(rank)
     literal = case.literal(loss, contrast, ranks)
     for term, value in literal.items():
-        assert getattr(ours, term).item() == pytest.approx(value, rel=1e-5, abs=1e-7), term
-    assert ours.total.item() == pytest.approx(sum(getattr(loss, t) * v for t, v in literal.items()), rel=1e-5)
-    ours.total.backward()
-    terms = {"logits": "action", "localization": "smoothness", "offsets": "offset"}
+        assert ours[term].item() == pytest.approx(value, rel=1e-5, abs=1e-7), term
+    assert ours["total"].item() == pytest.approx(
+        sum(getattr(loss, t) * v for t, v in literal.items()), rel=1e-5
+    )
+    ours["total"].backward()
+    term_of = {"logits": "action", "localization": "smoothness", "offsets": "offset"}
     for leaf, tensor in leaves.items():
-        term = terms.get(leaf, "contrast")
+        term = term_of.get(leaf, "contrast")
         numeric = central_differences(case, leaf, term, loss, contrast, ranks) * getattr(loss, term)
         np.testing.assert_allclose(tensor.grad, numeric, rtol=1e-3, atol=1e-5 * (1 + np.abs(numeric).max()))
 
@@ -199,7 +207,7 @@ def central_differences(case, leaf, term, loss, contrast, ranks, step=1e-6):
         "action": lambda x: np.mean([literal_action(y, case, loss) for y in x]),
         "contrast": lambda x: case.literal(loss, contrast, ranks, **{leaf: x})["contrast"],
         "smoothness": lambda x: literal_smoothness(x, case.valid),
-        "offset": lambda x: np.mean([literal_offset(y, case, loss.cut_frames) for y in x]),
+        "offset": lambda x: np.mean([literal_offset(y, case, CUT_FRAMES) for y in x]),
     }[term]
     base = getattr(case, leaf)
     gradient = np.zeros_like(base)
@@ -212,14 +220,14 @@ def central_differences(case, leaf, term, loss, contrast, ranks, step=1e-6):
     return gradient
 
 
-def test_without_an_offset_head_the_term_is_0():
+def test_without_an_offset_head_there_is_no_term():
     leaves, output, batch = random_case().tensors()
-    bare = Output(output.logits, output.localization, output.motion, output.still)
-    losses = objective(bare, batch, LOSS, ContrastParams())
-    assert losses.offset.item() == 0.0
-    expected = LOSS.action * losses.action + LOSS.contrast * losses.contrast
-    assert torch.equal(losses.total, expected + LOSS.smoothness * losses.smoothness)
-    losses.total.backward()
+    bare = output._replace(offsets=())
+    losses = objective(bare, batch, LOSS, ContrastParams(), offset=False)
+    assert losses.keys() == {"total", "action", "contrast", "smoothness"}
+    expected = LOSS.action * losses["action"] + LOSS.contrast * losses["contrast"]
+    assert torch.equal(losses["total"], expected + LOSS.smoothness * losses["smoothness"])
+    losses["total"].backward()
     assert leaves["offsets"].grad is None
 
 

@@ -15,11 +15,12 @@ from ta2net.methods.ta2net.aggregation import Aggregation, KinematicAttention
 from ta2net.methods.ta2net.encoders import Encoder, field_picture, normalized_frames
 from ta2net.methods.ta2net.localization import motion_vectors
 from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import AggregationParams, FusionParams, ModelParams, Params
+from ta2net.methods.ta2net.params import AggregationParams, FusionParams, TA2NetParams
+from ta2net.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TINY = ModelParams(channels=8, fusion=FusionParams(channels=8, heads=2, similarity_channels=4, hidden=16))
+TINY = TA2NetParams(channels=8, fusion=FusionParams(channels=8, heads=2, similarity_channels=4, hidden=16))
 
 
 def random_clip(batch: int, length: int, size: int = 32, seed: int = 0):
@@ -67,7 +68,7 @@ def test_without_pictures_only_motion_counts():
     assert not torch.equal(seen.probability, model(frames, -velocity, inflection, valid).probability)
     assert seen.motion.shape == (1, 12, 2 * TINY.channels)
     with pytest.raises(ValueError, match="the network sees nothing"):
-        ModelParams(pictures=False, motion=False, inflection=False)
+        TA2NetParams(pictures=False, motion=False, inflection=False)
 
 
 def test_query_image_swaps_query_and_key():
@@ -106,7 +107,7 @@ def test_the_papers_configuration_has_neither_addition():
 
 
 def test_aggregation_keeps_the_image_and_the_places():
-    layer = Aggregation(ModelParams(channels=4))
+    layer = Aggregation(TA2NetParams(channels=4))
     image = torch.randn(3, 4, 2, 5)
     result = layer(image, torch.randn(3, 8, 2, 5), torch.randn(3, 8, 2, 5))
     assert result.shape == (3, 12, 2, 5)
@@ -114,7 +115,7 @@ def test_aggregation_keeps_the_image_and_the_places():
 
 
 def test_without_attention_a_linear_map_stands_beside_the_image():
-    layer = Aggregation(ModelParams(channels=4, aggregation=AggregationParams(attention=False)))
+    layer = Aggregation(TA2NetParams(channels=4, aggregation=AggregationParams(attention=False)))
     image, motion, inflection = torch.randn(3, 4, 2, 5), torch.randn(3, 8, 2, 5), torch.randn(3, 8, 2, 5)
     expected = [image]
     for branch, field in ((layer.motion, motion), (layer.inflection, inflection)):
@@ -231,7 +232,7 @@ def test_every_weight_learns():
     ("name", "channels", "millions"), [("resnet18", 256, 2.782), ("resnet50", 1024, 8.543)]
 )
 def test_resnets_stop_before_layer4(name, channels, millions):
-    encoder = Encoder(ModelParams(backbone=name, channels=256))
+    encoder = Encoder(TA2NetParams(backbone=name, channels=256))
     count = sum(p.numel() for p in encoder.backbone.parameters()) / 1e6
     assert count == pytest.approx(millions, abs=0.001)
     assert encoder.head[0].in_channels == channels
@@ -240,27 +241,27 @@ def test_resnets_stop_before_layer4(name, channels, millions):
 
 def test_missing_weights_say_what_to_do(tmp_path):
     with pytest.raises(WeightsError, match="no such file; give imagenet, none or a weights file"):
-        Encoder(ModelParams(backbone="resnet18", pretrained=str(tmp_path / "none.pth")))
+        Encoder(TA2NetParams(backbone="resnet18", pretrained=str(tmp_path / "none.pth")))
 
 
 def test_weights_that_would_run_code_are_refused(tmp_path):
     file = tmp_path / "evil.pth"
     torch.save({"conv1.weight": print}, file)
     with pytest.raises(WeightsError, match="not a plain state dict"):
-        Encoder(ModelParams(backbone="resnet18", pretrained=str(file)))
+        Encoder(TA2NetParams(backbone="resnet18", pretrained=str(file)))
 
 
 def test_weights_of_another_net_are_refused(tmp_path):
     file = tmp_path / "small.pth"
     torch.save(torchvision.models.resnet18().state_dict(), file)
-    Encoder(ModelParams(backbone="resnet18", pretrained=str(file)))
+    Encoder(TA2NetParams(backbone="resnet18", pretrained=str(file)))
     with pytest.raises(WeightsError, match="does not fit resnet50"):
-        Encoder(ModelParams(backbone="resnet50", pretrained=str(file)))
+        Encoder(TA2NetParams(backbone="resnet50", pretrained=str(file)))
 
 
 def test_real_weights_give_torchvisions_activations(shared):
     file = shared / "weights" / "resnet50_imagenet1k_v1_stem_layer1-3.pth"
-    ours = Encoder(ModelParams(backbone="resnet50", pretrained=str(file))).backbone.eval()
+    ours = Encoder(TA2NetParams(backbone="resnet50", pretrained=str(file))).backbone.eval()
     theirs = torchvision.models.resnet50()
     theirs.load_state_dict(torch.load(file, weights_only=True), strict=False)
     grabbed = {}

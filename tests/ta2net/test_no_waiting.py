@@ -15,8 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.training import CASES, random_batch, tiny_params
+from ta2net.methods.ta2net import TA2NetMethod
 from ta2net.methods.ta2net.encoders import normalized_frames
-from ta2net.methods.ta2net.network import TA2Net
+from ta2net.methods.ta2net.params import ContrastParams, LossParams
+from ta2net.networks.checkpoint import clip_shape
 from ta2net.params import Params
 from ta2net.training.optimizer import parameter_groups
 from ta2net.training.step import Step
@@ -46,7 +48,7 @@ class Crossings(TorchDispatchMode):
 def step_on_meta(params: Params):
     """A step whose network and optimiser live where there are no values."""
     with META:
-        model = TA2Net(params.model, params.clips.frames)
+        model = TA2NetMethod().build(params.method, clip_shape(params))
     fabric = SimpleNamespace(
         device=META,
         world_size=1,
@@ -57,11 +59,11 @@ def step_on_meta(params: Params):
                 network.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite
             )
         ),
-        no_backward_sync=None,
+        no_backward_sync=lambda *_, **__: nullcontext(),
     )
     # the fused ones know no meta device; what they do on a GPU is one call there
-    groups = parameter_groups(model, params.optim, pretrained=False)
-    return Step(fabric, model, torch.optim.SGD(groups, lr=0.1), params, 64.0)
+    groups = parameter_groups(model, params.optim, ())
+    return Step(fabric, TA2NetMethod(), model, torch.optim.SGD(groups, lr=0.1), params, 64.0)
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])
@@ -70,13 +72,17 @@ def step_on_meta(params: Params):
 def test_no_value_crosses_between_host_and_device(clip, offset, rank, monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
     params = tiny_params()
-    fusion = params.model.fusion.model_copy(update={"offset": offset})
+    fusion = params.method.fusion.model_copy(update={"offset": offset})
     params = params.model_copy(
         update={
-            "model": params.model.model_copy(update={"fusion": fusion}),
+            "method": params.method.model_copy(
+                update={
+                    "fusion": fusion,
+                    "contrast": ContrastParams(rank=rank, frames=5),
+                    "loss": LossParams(smoothness=0.1),
+                }
+            ),
             "optim": params.optim.model_copy(update={"clip_norm": clip}),
-            "contrast": params.contrast.model_copy(update={"rank": rank, "frames": 5}),
-            "loss": params.loss.model_copy(update={"smoothness": 0.1}),
         }
     )
     step = step_on_meta(params)
@@ -85,7 +91,7 @@ def test_no_value_crosses_between_host_and_device(clip, offset, rank, monkeypatc
     with Crossings() as crossings:
         losses = step(batch, 0.1)
     assert crossings.seen == []
-    assert losses.total.device == META
+    assert losses["total"].device == META
 
 
 def test_the_detector_sees_what_a_gpu_would_be_waited_for():

@@ -75,7 +75,7 @@ def test_two_halves_are_the_whole(tmp_path):
 
 
 def test_the_network_keeps_its_names_and_its_evaluation(toy_params):
-    model = TA2Net(toy_params.model, 24).eval()
+    model = TA2Net(toy_params.method, 24).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     inputs = (
         torch.randint(0, 256, (1, 24, 3, 32, 32), dtype=torch.uint8),

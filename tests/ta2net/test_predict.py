@@ -23,26 +23,21 @@ from pipeline.video.probe import probe
 from ta2net.cli import main
 from ta2net.evaluation.matching import match
 from ta2net.hits.peaks import candidate_peaks
-from ta2net.hits.scoring import Scorer, Scores
-from ta2net.methods.built_in import BUILT_IN, network_path
-from ta2net.methods.checkpoint import read, write, write_model
+from ta2net.hits.scoring import Scores, make_scorer
 from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import (
-    ClipsParams,
-    FusionParams,
-    InferParams,
-    ModelParams,
-    Params,
-    PeaksParams,
-    TrainParams,
-)
+from ta2net.methods.ta2net.params import FusionParams, TA2NetParams
+from ta2net.networks.built_in import BUILT_IN, network_path
+from ta2net.networks.checkpoint import read, write, write_trained
+from ta2net.params import ClipsParams, InferParams, Params, PeaksParams, TrainParams
 from ta2net.prediction.file2hits import File2Hits, Scores2Hits, cut, placed, predict
 
 PARAMS = Params(
     decode=DecodeParams(chunk_frames=7),
     flow=FlowParams(size=(48, 64)),
     store=StoreParams(size=(32, 32)),
-    model=ModelParams(channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16)),
+    method=TA2NetParams(
+        channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16)
+    ),
     clips=ClipsParams(frames=16),
     train=TrainParams(precision="fp32", device="cpu"),
     infer=InferParams(stride=8),
@@ -54,13 +49,13 @@ PARAMS = Params(
 def checkpoint(tmp_path_factory):
     """An untrained network whose scores differ from frame to frame."""
     torch.manual_seed(3)
-    model = TA2Net(PARAMS.model, PARAMS.clips.frames)
+    model = TA2Net(PARAMS.method, PARAMS.clips.frames)
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
     points = {
         name: {"threshold": threshold, "recall": 0.5, "precision": 0.5, "f1": 0.5}
         for name, threshold in (("low", 2.0), ("normal", 0.0), ("high", -1.0))
     }
-    write_model(path, model, PARAMS, {"peaks": 0.0, "frames": 0.5}, {}, {}, operating_points=points)
+    write_trained(path, model, PARAMS, {"peaks": 0.0, "frames": 0.5}, {}, {}, operating_points=points)
     return path
 
 
@@ -84,7 +79,7 @@ def scored_whole(path, model, first=0, stop=50):
     def read(start, end):
         return Window(*(getattr(whole, name)[start:end] for name in whole.__dataclass_fields__))
 
-    return Scorer(model, PARAMS, torch.device("cpu"))(read, stop - first, 64.0)
+    return make_scorer(model, PARAMS, torch.device("cpu"))(read, stop - first, 64.0)
 
 
 def test_a_file_scores_as_its_row_in_the_store(checkpoint, film):

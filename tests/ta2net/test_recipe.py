@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ta2net.methods import checkpoint as files
+from ta2net.networks import checkpoint as files
 from ta2net.training.average import decay_at
 from ta2net.training.loop import Trainer, train
 from ta2net.training.processes import ProcessesError
@@ -74,8 +74,10 @@ def without_norms(module: nn.Module) -> None:
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulated_gradients_are_those_of_the_whole_batch(toy_params, parts):
     """Without batch norm and contrast, the only things that mix clips; parts differ in what they know."""
-    params = changed(changed(toy_params, "loss", contrast=0.0, foreground_weight=3.0), "clips", flip=False)
-    params = changed(params, "model", fusion=params.model.fusion.model_copy(update={"offset": True}))
+    method = toy_params.method
+    loss = method.loss.model_copy(update={"contrast": 0.0, "foreground_weight": 3.0})
+    fusion = method.fusion.model_copy(update={"offset": True})
+    params = changed(changed(toy_params, "method", loss=loss, fusion=fusion), "clips", flip=False)
     found = []
     for accumulate in (1, parts):
         trainer = Trainer(changed(params, "optim", accumulate=accumulate))
@@ -88,7 +90,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(toy_params, parts):
         found.append((losses, gradients))
     (whole, expected), (sum_, gradients) = found
     for name in ("total", "action", "smoothness", "offset"):
-        torch.testing.assert_close(getattr(sum_, name), getattr(whole, name), rtol=1e-5, atol=0)
+        torch.testing.assert_close(sum_[name], whole[name], rtol=1e-5, atol=0)
     assert gradients.keys() == expected.keys()
     largest = max(float(g.norm()) for g in expected.values())
     for name, gradient in gradients.items():

@@ -9,8 +9,8 @@ import torch
 from click.testing import CliRunner
 
 from stages.weights import main
-from ta2net.methods import checkpoint as files
 from ta2net.methods.ta2net.network import TA2Net
+from ta2net.networks import checkpoint as files
 
 THRESHOLDS = {"peaks": 0.5, "frames": 0.8, "motion_energy": 0.1, "inflection_peak": 0.2}
 EVENT = {"f1_at_1": 0.7, "f1_at_2": 0.8, "recall_at_2": 0.75, "precision_at_2": 0.86}
@@ -23,8 +23,8 @@ def run(toy_params, tmp_path):
     """What a training run and its evaluation leave; called, it releases the network."""
     best, metrics = tmp_path / "run" / "best.safetensors", tmp_path / "metrics.json"
     points = dict.fromkeys(("low", "normal", "high"), POINT)
-    model = TA2Net(toy_params.model, toy_params.clips.frames)
-    files.write_model(best, model, toy_params, THRESHOLDS, {}, {}, operating_points=points)
+    model = TA2Net(toy_params.method, toy_params.clips.frames)
+    files.write_trained(best, model, toy_params, THRESHOLDS, {}, {}, operating_points=points)
     metrics.write_text(json.dumps({"paper": EVENT, "event": EVENT, "data": DATA, "thresholds": THRESHOLDS}))
     (tmp_path / "params.yaml").write_text(json.dumps(toy_params.model_dump(mode="json")))
 

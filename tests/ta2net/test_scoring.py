@@ -10,10 +10,11 @@ from torch import nn
 from pipeline.kinematics import valid_range
 from pipeline.params import KinematicsParams
 from pipeline.store import Window
-from ta2net.clips.augmentation import mirrored
-from ta2net.hits.scoring import Scorer, mirrored_field
-from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import ClipsParams, FusionParams, InferParams, ModelParams, Params, TrainParams
+from ta2net.hits.scoring import make_scorer
+from ta2net.methods.batch import mirrored
+from ta2net.methods.ta2net.network import Output, TA2Net
+from ta2net.methods.ta2net.params import FusionParams, TA2NetParams
+from ta2net.params import ClipsParams, InferParams, Params, TrainParams
 
 STEPS_PER_PX = 64.0
 CPU = torch.device("cpu")
@@ -33,11 +34,12 @@ class Formula(nn.Module):
         self.looked = getattr(self, "looked", 0) + len(frames)
         return (left + drift).view(-1, 1, 1, 1), x * 0.5
 
-    def judge(self, aggregated, _, valid):
+    def judge(self, aggregated, half, *, valid):
         place = torch.arange(valid.shape[1]) / 10 * valid
         score = aggregated[..., 0, 0, 0] + place
         logits = torch.stack((torch.zeros_like(score), score), dim=-1)
-        return (logits, 2 * logits), (score - 1, 3 * score) if self.offsets else ()
+        offsets = (score - 1, 3 * score) if self.offsets else ()
+        return Output((logits, 2 * logits), half.squeeze(2), offsets, score, score)
 
 
 def literal(window, first, end, params, offsets):
@@ -84,7 +86,7 @@ def reader(window):
 
 def params(*, flip, edges="hold", stride=5, **model):
     return Params(
-        model=ModelParams(
+        method=TA2NetParams(
             channels=4, fusion=FusionParams(channels=8, heads=2, similarity_channels=2, hidden=16, **model)
         ),
         kinematics=KinematicsParams(edges=edges),
@@ -99,7 +101,7 @@ def params(*, flip, edges="hold", stride=5, **model):
 @pytest.mark.parametrize(("n", "edges", "stride"), [(5, "hold", 5), (23, "hold", 5), (23, "trim", 3)])
 def test_scores_are_the_literal_means(n, edges, stride, flip, offsets):
     chosen, window = params(flip=flip, edges=edges, stride=stride), random_window(n)
-    scores = Scorer(Formula(offsets=offsets), chosen, CPU)(reader(window), n, STEPS_PER_PX)
+    scores = make_scorer(Formula(offsets=offsets), chosen, CPU)(reader(window), n, STEPS_PER_PX)
     expected = literal(window, *valid_range(n, edges), chosen, offsets)
     np.testing.assert_allclose(scores.probability, expected["probability"], rtol=1e-5)
     np.testing.assert_allclose(scores.localization, expected["localization"], rtol=1e-5, atol=1e-6)
@@ -118,7 +120,7 @@ def test_scores_are_the_literal_means(n, edges, stride, flip, offsets):
 def test_a_stream_scores_as_a_row_and_looks_at_every_frame_once(n, stride, piece, flip, edges):
     chosen, window = params(flip=flip, edges=edges, stride=stride), random_window(n)
     network = Formula(offsets=True)
-    scorer = Scorer(network, chosen, CPU)
+    scorer = make_scorer(network, chosen, CPU)
     read = reader(window)
     chunks = (read(start, min(start + piece, n)) for start in range(0, n, piece))
     streamed = scorer.of_stream(chunks, STEPS_PER_PX)
@@ -134,10 +136,10 @@ def test_the_true_network_seen_once_scores_as_window_by_window():
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     chosen = params(flip=False, stride=4, offset=True)
-    model = TA2Net(chosen.model, 8).eval()
+    model = TA2Net(chosen.method, 8).eval()
     fields = rng.integers(-300, 300, (2, 19, 2, 2, 32, 32)).astype(np.int16)
     video = Window(rng.integers(0, 256, (19, 3, 32, 32), dtype=np.uint8), *fields, np.arange(19) / 25)
-    scores = Scorer(model, chosen, CPU)(reader(video), 19, STEPS_PER_PX)
+    scores = make_scorer(model, chosen, CPU)(reader(video), 19, STEPS_PER_PX)
     total, support = np.zeros((2, 19)), np.zeros(19)
     for start in (0, 4, 8, 12):
         stop = min(start + 8, 19)
@@ -156,20 +158,13 @@ def test_the_true_network_seen_once_scores_as_window_by_window():
     np.testing.assert_allclose(scores.offset, total[1] / support, atol=1e-5)
 
 
-def test_mirrored_tensors_are_mirrored_arrays():
-    field = random_window(3).velocity
-    one = mirrored_field(torch.from_numpy(field).float())
-    np.testing.assert_array_equal(one, mirrored(torch.from_numpy(field)))
-    np.testing.assert_array_equal(mirrored_field(one), field)
-
-
 @pytest.mark.parametrize("offset", [False, True])
 def test_a_mirrored_video_has_the_same_averaged_scores(offset):
     """The true network, untrained: it says other things of the mirror image, but the mean is the same."""
     torch.manual_seed(0)
     rng = np.random.default_rng(1)
     chosen = params(flip=True, offset=offset)
-    model = TA2Net(chosen.model, 8)
+    model = TA2Net(chosen.method, 8)
     video = Window(
         rng.integers(0, 256, (11, 3, 32, 32), dtype=np.uint8),
         *rng.integers(-300, 300, (2, 11, 2, 2, 32, 32)).astype(np.int16),
@@ -177,13 +172,13 @@ def test_a_mirrored_video_has_the_same_averaged_scores(offset):
     )
     fields = (mirrored(torch.from_numpy(x)).numpy() for x in (video.velocity, video.inflection))
     mirror = Window(video.frames[..., ::-1].copy(), *fields, video.time_s)
-    one, other = (Scorer(model, chosen, CPU)(reader(x), 11, STEPS_PER_PX) for x in (video, mirror))
+    one, other = (make_scorer(model, chosen, CPU)(reader(x), 11, STEPS_PER_PX) for x in (video, mirror))
     np.testing.assert_allclose(one.probability, other.probability, atol=1e-6)
     np.testing.assert_allclose(one.localization, other.localization[..., ::-1], atol=1e-6)
     assert (one.offset is not None) == offset
     if one.offset is not None:
         np.testing.assert_allclose(one.offset, other.offset, atol=1e-5)
-    plain = Scorer(model, params(flip=False, offset=offset), CPU)
+    plain = make_scorer(model, params(flip=False, offset=offset), CPU)
     apart = [plain(reader(x), 11, STEPS_PER_PX).probability for x in (video, mirror)]
     assert np.abs(apart[0] - apart[1]).max() > 1e-4
     np.testing.assert_allclose(np.mean(apart, axis=0), one.probability, atol=1e-6)

@@ -9,18 +9,17 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from pipeline.params import read_params
+from pipeline.params import StoreParams
 from ta2net.cli import main
-from ta2net.methods.size import part_sizes
-from ta2net.methods.ta2net.encoders import ResidualBlock
-from ta2net.methods.ta2net.fusion import FramesConv
 from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import ModelParams, Params
+from ta2net.methods.ta2net.params import TA2NetParams
+from ta2net.networks.size import part_sizes
+from ta2net.params import ClipsParams, InferParams, Params, read
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def counted_by_hand(params: ModelParams, frames: int, size: int) -> int:
+def counted_by_hand(params: TA2NetParams, frames: int, size: int) -> int:
     """2 x products of every convolution and linear layer, from the shapes that pass through them."""
     model = TA2Net(params, frames).eval()
     total = 0
@@ -29,18 +28,12 @@ def counted_by_hand(params: ModelParams, frames: int, size: int) -> int:
         nonlocal total
         if isinstance(layer, nn.Linear):
             products = inputs[0].numel() * layer.out_features
-        elif isinstance(layer, FramesConv):
-            # four 3x3 convolutions for two frames, which lie three apart: for six frames at a time
-            clips, sixes = inputs[0].shape[0], -(-frames // 6)
-            products = clips * sixes * 4 * 3 * output[0].numel() * layer.in_channels * 9
-        elif isinstance(layer, ResidualBlock):  # its shortcut is not called as a layer
-            products = output.numel() * inputs[0].shape[1]
         else:
             products = output.numel() * layer.weight[0].numel()
         total += 2 * products
 
     for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d | ResidualBlock):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d):
             layer.register_forward_hook(count)
     # hooks on the layers inside it switch the transformer layer's fused path off, so that they are called
     fields = torch.zeros(1, frames, 2, 2, size, size)
@@ -55,7 +48,13 @@ def counted_by_hand(params: ModelParams, frames: int, size: int) -> int:
 
 
 def test_flops_are_those_of_the_layers_and_of_the_attentions():
-    params, frames, positions = ModelParams(), 16, 4 * 4
+    params, frames, positions = TA2NetParams(), 16, 4 * 4
+    whole = Params(
+        method=params,
+        clips=ClipsParams(frames=frames),
+        store=StoreParams(size=(32, 32)),
+        infer=InferParams(stride=16),
+    )
     hidden, heads_width, vectors = params.fusion.hidden, params.fusion.channels, 2  # two branches
     attention = 2 * frames * (2 * 2 * positions**2 * params.channels)  # motion, inflection: QK^T and AV
     similarity = vectors * 2 * frames**2 * heads_width
@@ -65,7 +64,7 @@ def test_flops_are_those_of_the_layers_and_of_the_attentions():
     # ... and its output matrix likewise
     packed += vectors * 2 * frames * hidden * hidden
     expected = counted_by_hand(params, frames, 32) + attention + similarity + transformer + packed
-    assert sum(part.flops for part in part_sizes(params, frames, (32, 32))) == expected
+    assert sum(part.flops for part in part_sizes(whole)) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,8 +72,8 @@ def test_flops_are_those_of_the_layers_and_of_the_attentions():
     [(None, 619_845, 6.303), ("audible623.yaml", 41_117_540, 628.841)],
 )
 def test_the_configurations_have_the_size_they_had(config, parameters, gflop):
-    params = read_params(ROOT / "configs" / config, Params) if config else Params()
-    parts = part_sizes(params.model, params.clips.frames, params.store.size)
+    params = read(ROOT / "configs" / config) if config else Params()
+    parts = part_sizes(params, accelerated=True)
     assert sum(part.parameters for part in parts) == parameters
     assert sum(part.flops for part in parts) / 1e9 == pytest.approx(gflop, abs=5e-4)
 
@@ -87,5 +86,5 @@ def test_describe_prints_every_part_and_the_step():
 
 
 def test_parts_that_are_not_built_are_not_listed():
-    parts = part_sizes(ModelParams(motion=False, inflection=False), 16, (32, 32))
+    parts = part_sizes(Params(method=TA2NetParams(motion=False, inflection=False)))
     assert [part.name for part in parts if "encoder" in part.name] == ["frame encoder E_X"]

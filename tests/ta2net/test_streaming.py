@@ -19,11 +19,11 @@ from pipeline import kinematics
 from pipeline.catalog import read_catalog
 from pipeline.store import FlowStore
 from ta2net.clips import loader as loading
-from ta2net.clips.augmentation import mirrored, swapped
+from ta2net.clips.augmentation import swapped
 from ta2net.clips.cache import RowCache, cache_for, frame_bytes
 from ta2net.clips.loader import ClipLoader
 from ta2net.clips.rebuilding import frames_needed, is_small, rebuild_inflection
-from ta2net.methods.batch import Batch
+from ta2net.methods.batch import Batch, mirrored
 
 LENGTHS = st.integers(3, 9)
 

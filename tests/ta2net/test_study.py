@@ -32,7 +32,7 @@ def test_the_ablation_is_table_4():
     assert len(study.seeds) == 3
 
     def switches(params: Params) -> list[bool]:
-        model, loss = params.model, params.loss
+        model, loss = params.method, params.loss
         on = [model.motion, model.inflection, model.aggregation.attention]
         return [*on, loss.contrast > 0, loss.smoothness > 0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +17,13 @@ from pipeline.catalog import Catalog, read_catalog, write_catalog
 from pipeline.errors import UserError
 from pipeline.store import FlowStore
 from ta2net.cli import main
-from ta2net.clips.augmentation import mirrored, swapped
+from ta2net.clips.augmentation import swapped
 from ta2net.clips.cache import RowCache
 from ta2net.clips.loader import ClipLoader
 from ta2net.clips.sampler import ClipPlan
 from ta2net.evaluation.evaluate import evaluate
-from ta2net.methods import checkpoint as files
+from ta2net.methods.batch import mirrored
+from ta2net.networks import checkpoint as files
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
 
@@ -131,8 +131,8 @@ def weights(path):
     ("stop", "optim", "dropout"), [(7, {}, 0.0), (10, {"ema": 0.9, "accumulate": 2}, 0.3)]
 )
 def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path, stop, optim, dropout):
-    fusion = toy_params.model.fusion.model_copy(update={"dropout": dropout})
-    params = changed(changed(toy_params, "optim", **optim), "model", fusion=fusion)
+    fusion = toy_params.method.fusion.model_copy(update={"dropout": dropout})
+    params = changed(changed(toy_params, "optim", **optim), "method", fusion=fusion)
     whole = changed(params, "train", dir=str(tmp_path / "whole"))
     train(whole)
     parts = changed(params, "train", dir=str(tmp_path / "parts"))
@@ -201,8 +201,8 @@ def test_a_loss_that_is_no_number_names_the_rows_of_its_step(toy_params, tmp_pat
 
     def step(batch):
         losses = real_step(batch)
-        broken = torch.full_like(losses.total, float("nan"))
-        return replace(losses, total=broken) if trainer.progress.step == poisoned else losses
+        broken = torch.full_like(losses["total"], float("nan"))
+        return {**losses, "total": broken} if trainer.progress.step == poisoned else losses
 
     trainer.step = step
     rows = sorted(clip.row.row_id for clip in trainer.plan.clips(poisoned))

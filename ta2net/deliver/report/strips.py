@@ -143,7 +143,9 @@ class Strips:
         return _sized((flow_colours(field, full) * 255).astype(np.uint8), self._cell)
 
     def _place(self, hit: Marker) -> Picture:
-        """The frame under its localisation map, a ring where the hit is."""
+        """The frame under its localisation map, if there is one, and a ring where the hit is."""
+        if hit.frame not in self._subject.maps:
+            return self._held[hit.frame][0]
         height, width = self._cell
         heat = mpl.colormaps["magma"](self._subject.maps[hit.frame], bytes=True)[..., :3]
         rows, columns = (np.arange(n) * side // n for n, side in zip(self._cell, heat.shape, strict=False))

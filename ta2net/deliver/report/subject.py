@@ -29,7 +29,8 @@ class Subject:
         first, stop: the frames [first, stop) that were looked at.
         score: (n_frames,) smoothed probability of a hit, NaN where there is none.
         threshold: hits reach it.
-        maps: localisation maps (h, w) in (0, 1) by frame, of every hit.
+        maps: localisation maps (h, w) in (0, 1) by frame, of every hit; empty where the method does not say
+        where.
         facts: about the network, the settings and the video.
         labels: labelled frames of the file, in order; None: the video has no labels.
     """

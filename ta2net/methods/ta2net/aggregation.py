@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ta2net.params import AggregationParams, ModelParams
+from ta2net.methods.ta2net.params import AggregationParams, TA2NetParams
 
 
 class KinematicAttention(nn.Module):
@@ -58,7 +58,7 @@ class Aggregation(nn.Module):
         channels: of ``F``; ``3C``, or less where the network does without pictures, motion or inflection.
     """
 
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: TA2NetParams) -> None:
         super().__init__()
         self.motion = _branch(params) if params.motion else None
         self.inflection = _branch(params) if params.inflection else None
@@ -75,7 +75,7 @@ class Aggregation(nn.Module):
         return torch.cat(parts, dim=2).transpose(1, 2).unflatten(2, (height, width))
 
 
-def _branch(params: ModelParams) -> nn.Module:
+def _branch(params: TA2NetParams) -> nn.Module:
     if params.aggregation.attention and params.pictures:
         return KinematicAttention(params.channels, params.aggregation)
     return KinematicMap(params.channels)

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from pipeline.errors import WeightsError
-from ta2net.fast.branch import branched, every
-from ta2net.fast.normed import Layers, normed
-from ta2net.params import ModelParams
+from ta2net.methods.ta2net.params import TA2NetParams
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,7 +31,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.body = Layers(
+        self.body = nn.Sequential(
             nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(outside),
             nn.ReLU(inplace=True),
@@ -47,49 +43,14 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        step = _step(self.shortcut, x)
-        return normed(self.body[-1], self.body[:-1](x), _projected(self.shortcut, every(step, x), step))
+        """(B, inside, h, w) -> (B, outside, h / 2, w / 2)."""
+        return torch.relu(self.body(x) + self.shortcut(x))
 
 
-class ResNetBasicBlock(BasicBlock):
-    """torchvision's, of ResNet-18 and 34."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        inside = normed(self.bn1, self.conv1(x))
-        step = _step(self.downsample, x)
-        return normed(self.bn2, self.conv2(inside), _projected(self.downsample, every(step, x), step))
-
-
-class ResNetBottleneck(Bottleneck):
-    """torchvision's, of ResNet-50."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        step = _step(self.downsample, x)
-        inside, past = branched(self.conv1, x, step, self.bn3)
-        inside = normed(self.bn2, self.conv2(normed(self.bn1, inside)))
-        return normed(self.bn3, self.conv3(inside), _projected(self.downsample, past, step))
-
-
-def _step(shortcut: nn.Sequential | None, x: Tensor) -> int:
-    """Of how many pixels the shortcut is given one; on a GPU its convolution leaves the others out itself."""
-    if shortcut is None or x.device.type != "cpu":
-        return 1
-    return cast(nn.Conv2d, shortcut[0]).stride[0]  # oneDNN spends time on the pixels that a stride leaves out
-
-
-def _projected(shortcut: nn.Sequential | None, pixels: Tensor, step: int) -> Tensor:
-    """What a block adds: every ``step``-th pixel of its input, or a 1x1 convolution and a norm of them."""
-    if shortcut is None:
-        return pixels
-    convolution = cast(nn.Conv2d, shortcut[0])
-    stride = convolution.stride[0] // step
-    return normed(shortcut[1], F.conv2d(pixels, convolution.weight, stride=stride), relu=False)
-
-
-RESNETS = {
-    "resnet18": (ResNetBasicBlock, (2, 2, 2, 2)),
-    "resnet34": (ResNetBasicBlock, (3, 4, 6, 3)),
-    "resnet50": (ResNetBottleneck, (3, 4, 6, 3)),
+RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
 }
 """Blocks and how many of them the four stages have (He et al., 2016)."""
 
@@ -97,7 +58,7 @@ RESNETS = {
 def tiny_backbone() -> tuple[nn.Module, int, int]:
     """A residual net of three steps for a CPU: (module, output channels, stride)."""
     stem, middle, last = TINY_WIDTHS
-    module = Layers(
+    module = nn.Sequential(
         nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(inplace=True),
@@ -116,7 +77,7 @@ def resnet_backbone(name: str, pretrained: str) -> tuple[nn.Module, int, int]:
     block, depths = RESNETS[name]
     net = ResNet(block, list(depths))
     # layer4 (15 M parameters in ResNet-50) and the classifier are no part of the method
-    stages = Layers()
+    stages = nn.Sequential()
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3"):
         stages.add_module(part, getattr(net, part))
     if pretrained != "none":
@@ -125,7 +86,7 @@ def resnet_backbone(name: str, pretrained: str) -> tuple[nn.Module, int, int]:
         try:
             stages.load_state_dict(kept, strict=True)
         except RuntimeError as error:
-            raise WeightsError(f"model.pretrained: {pretrained} does not fit {name}: {error}") from error
+            raise WeightsError(f"method.pretrained: {pretrained} does not fit {name}: {error}") from error
     channels = 1024 if name == "resnet50" else 256
     return stages, channels, 16
 
@@ -142,8 +103,8 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
         raise WeightsError(
-            f"model.pretrained: cannot download {weights.url} ({error}). Put the file at {cache}, "
-            "or set model.pretrained to a file, or to none."
+            f"method.pretrained: cannot download {weights.url} ({error}). Put the file at {cache}, "
+            "or set method.pretrained to a file, or to none."
         ) from error
 
 
@@ -154,34 +115,34 @@ def weights_from_file(path: str) -> dict[str, Tensor]:
         WeightsError: the file is missing or is not a plain state dict.
     """
     if not Path(path).is_file():
-        raise WeightsError(f"model.pretrained: {path}: no such file; give imagenet, none or a weights file")
+        raise WeightsError(f"method.pretrained: {path}: no such file; give imagenet, none or a weights file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"model.pretrained: {path}: not a plain state dict ({error})") from error
+        raise WeightsError(f"method.pretrained: {path}: not a plain state dict ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"model.pretrained: {path}: not a state dict of tensors")
+        raise WeightsError(f"method.pretrained: {path}: not a state dict of tensors")
     return state
 
 
 class Encoder(nn.Module):
     """Backbone, 1x1 convolution, batch norm, ReLU: (B, 3, H, W) -> (B, channels, H / stride, W / stride)."""
 
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: TA2NetParams) -> None:
         super().__init__()
         if params.backbone == "tiny":
             self.backbone, inside, self.stride = tiny_backbone()
         else:
             self.backbone, inside, self.stride = resnet_backbone(params.backbone, params.pretrained)
-        self.head = Layers(
+        self.head = nn.Sequential(
             nn.Conv2d(inside, params.channels, 1, bias=False),
             nn.BatchNorm2d(params.channels),
             nn.ReLU(inplace=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # convolutions of bfloat16 are faster with the channels of a pixel side by side, on CPU and GPU
-        return self.head(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        features: Tensor = self.head(self.backbone(x))
+        return features
 
 
 def normalized_frames(frames: Tensor) -> Tensor:

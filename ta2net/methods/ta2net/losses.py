@@ -2,89 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ta2net.methods.batch import Batch
+from ta2net.methods.frame_loss import action_loss, frame_weights, offset_loss
+from ta2net.methods.method import Term
 from ta2net.methods.ta2net.network import Output
-from ta2net.params import ContrastParams, LossParams
+from ta2net.methods.ta2net.params import ContrastParams, TA2NetParams
 
 COSINE_FLOOR = 5e-4
 """Cosines are clamped to [floor, 1 - floor] before the logarithm."""
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The total (Eq. 14) and its unweighted terms, as scalars on the device.
-
-    ``offset`` is 0 for a network without an offset head.
-    """
-
-    total: Tensor
-    action: Tensor
-    contrast: Tensor
-    smoothness: Tensor
-    offset: Tensor
-
-
-def objective(output: Output, batch: Batch, loss: LossParams, contrast: ContrastParams) -> Losses:
+def terms(params: TA2NetParams, batch: Batch) -> dict[str, Term]:
     """Eq. 14: ``action L_action + contrast L_cont + smoothness L_temp``, and the offset head's term.
 
-    All terms are computed in float32, whatever the type of the output.
+    All are computed in float32, whatever the type of the output. Contrast and smoothness are no means over
+    labels: of a batch in parts each part counts the same.
 
     Args:
-        output: of the network for ``batch``.
-        batch: its labels and masks, on the output's device.
+        batch: labels and masks, on the output's device.
     """
-    soft, hard, known, valid = batch.soft, batch.hard, batch.known, batch.valid
-    action = torch.stack([action_loss(logits, soft, hard, known, loss) for logits in output.logits]).mean()
-    chosen, counts = chosen_frames(valid, contrast.frames)
+    loss, valid = params.loss, batch.valid
+    found = {
+        "action": Term(
+            lambda output: _over_branches(
+                lambda logits: action_loss(logits, batch.soft, batch.hard, batch.known, loss), output.logits
+            ),
+            frame_weights(batch, loss).sum(),
+            loss.action,
+        ),
+        "contrast": Term(lambda output: contrast(output, valid, params.contrast), 1.0, loss.contrast),
+        "smoothness": Term(lambda output: smoothness_loss(output.localization, valid), 1.0, loss.smoothness),
+    }
+    if params.fusion.offset:
+        near = batch.known & batch.offset.isfinite()
+        found["offset"] = Term(
+            lambda output: _over_branches(lambda said: offset_loss(said, batch.offset, near), output.offsets),
+            near.sum(),
+            loss.offset,
+        )
+    return found
+
+
+def _over_branches(loss: Callable[[Tensor], Tensor], branches: Sequence[Tensor]) -> Tensor:
+    return torch.stack([loss(branch) for branch in branches]).mean()
+
+
+def contrast(output: Output, valid: Tensor, params: ContrastParams) -> Tensor:
+    """Eq. 11 over at most ``params.frames`` of the batch's frames; valid (B, T) bool."""
+    chosen, counts = chosen_frames(valid, params.frames)
     motion, still = (x.flatten(0, 1).index_select(0, chosen) for x in (output.motion, output.still))
-    contrastive = contrastive_loss(motion, still, counts, contrast)
-    smoothness = smoothness_loss(output.localization, valid)
-    total = loss.action * action + loss.contrast * contrastive + loss.smoothness * smoothness
-    offset = torch.zeros_like(action)
-    if output.offsets:
-        near = known & (batch.offset.abs() <= loss.cut_frames)
-        offset = torch.stack([offset_loss(said, batch.offset, near) for said in output.offsets]).mean()
-        total = total + loss.offset * offset
-    return Losses(total, *(term.detach() for term in (action, contrastive, smoothness, offset)))
-
-
-def action_loss(logits: Tensor, soft: Tensor, hard: Tensor, known: Tensor, params: LossParams) -> Tensor:
-    """Eq. 13: ``ce * CE(soft) + focal * Focal(hard)``, the weighted mean over the known frames (0 if none).
-
-    The focal loss (Lin et al., 2017) is linear in the label: a blended one is a blend of both losses. A frame
-    weighs ``1 + (foreground_weight - 1) * soft``.
-
-    logits (B, T, 2); soft, hard (B, T) in [0, 1]; known (B, T) bool.
-    """
-    log_p = F.log_softmax(logits.float(), dim=-1)
-    log_silent, log_hit = log_p[..., 0].contiguous(), log_p[..., 1].contiguous()
-    cross_entropy = -((1 - soft) * log_silent + soft * log_hit)
-    gamma = params.focal_gamma
-    focal = hard * focal_loss(log_hit, gamma) + (1 - hard) * focal_loss(log_silent, gamma)
-    per_frame = params.cross_entropy * cross_entropy + params.focal * focal
-    weight = known * (1 + (params.foreground_weight - 1) * soft)
-    return (per_frame * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
-
-
-def focal_loss(log_p: Tensor, gamma: float) -> Tensor:
-    """``-(1 - p)^gamma log p`` (Lin et al., 2017) from the log-probability of the true class."""
-    return -((1 - log_p.exp()) ** gamma) * log_p
-
-
-def offset_loss(predicted: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    """Smooth L1 with beta = 1 frame (Girshick, 2015), mean over the frames that count (0 if there are none).
-
-    predicted, target (B, T) in frames; counts (B, T) bool. The target may be infinite where none is counted.
-    """
-    wanted = torch.where(counts, target, 0.0)
-    error = F.smooth_l1_loss(predicted.float(), wanted, beta=1.0, reduction="none")
-    return (error * counts).sum() / counts.sum().clamp(min=1)
+    return contrastive_loss(motion, still, counts, params)
 
 
 def chosen_frames(valid: Tensor, frames: int) -> tuple[Tensor, Tensor]:

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import ModelParams
+from ta2net.fast import accelerate
+from ta2net.methods.method import NetworkMethod, method_of
+from ta2net.networks.checkpoint import clip_shape
+from ta2net.params import Params
 
 BACKWARD_OVER_FORWARD = 2
 """The backward pass multiplies twice for every product of the forward pass: by inputs and by weights."""
-
-PARTS = {
-    "encode_frames": "frame encoder E_X",
-    "encode_velocity": "velocity encoder E_M",
-    "encode_inflection": "inflection encoder E_C",
-    "aggregate": "aggregation",
-    "localize": "localisation (where)",
-    "fuse": "fusion head (when)",
-}
 
 
 @dataclass(frozen=True)
@@ -39,29 +32,36 @@ class PartSize:
     flops: int
 
 
-def part_sizes(params: ModelParams, frames: int, size: tuple[int, int]) -> list[PartSize]:
-    """The parts in the order of the forward pass, for one clip of ``frames`` frames of ``size`` = (h, w)."""
-    height, width = size
+def part_sizes(params: Params, *, accelerated: bool = False) -> list[PartSize]:
+    """The parts of a method's network in the order of the forward pass, for one clip; none for a rule.
+
+    Args:
+        accelerated: count what a CPU computes, which takes fewer products for the same numbers.
+    """
+    method, (height, width), frames = method_of(params.method), params.store.size, params.clips.frames
+    if not isinstance(method, NetworkMethod):
+        return []
     with torch.device("meta"):
         # weights are not looked at: no file of pretrained ones is needed
-        model = TA2Net(params.model_copy(update={"pretrained": "none"}), frames)
-        clip = (
-            torch.empty(1, frames, 3, height, width, dtype=torch.uint8),
-            torch.empty(1, frames, 2, 2, height, width),
-            torch.empty(1, frames, 2, 2, height, width),
-            torch.empty(1, frames, dtype=torch.bool),
-        )
+        network = method.build(method.without_weights(params.method), clip_shape(params))
+        if accelerated:
+            accelerate(network, torch.device("cpu"))
+        clip = {
+            "frames": torch.empty(1, frames, 3, height, width, dtype=torch.uint8),
+            "velocity": torch.empty(1, frames, 2, 2, height, width),
+            "inflection": torch.empty(1, frames, 2, 2, height, width),
+        }
+        reads = {name: clip[name] for name in method.reads(params.method)}
         with FlopCounterMode(display=False) as counter:
-            model(*clip)
+            network(**reads, valid=torch.empty(1, frames, dtype=torch.bool))
     counts = {name: sum(each.values()) for name, each in counter.get_flop_counts().items()}
     return [
         PartSize(
-            words,
-            sum(parameter.numel() for parameter in getattr(model, name).parameters()),
-            counts.get(f"TA2Net.{name}", 0),
+            method.parts.get(name, name),
+            sum(parameter.numel() for parameter in part.parameters()),
+            counts.get(f"{type(network).__name__}.{name}", 0),
         )
-        for name, words in PARTS.items()
-        if getattr(model, name) is not None
+        for name, part in network.named_children()
     ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from pipeline.errors import UserError
 from pipeline.files.atomic import written_beside
-from pipeline.params import parse_params
-from ta2net.evaluation.metrics_json import Thresholds
-from ta2net.methods.ta2net.network import TA2Net
-from ta2net.params import ModelParams, Params
+from ta2net.fast import accelerate
+from ta2net.methods.method import ClipShape, NetworkMethod, method_of
+from ta2net.params import Params, modernized, parse
 
-FORMAT = 1
+FORMAT = 2
+"""1: of version 0.1, which had one method; read as 2."""
 HEADER_KEY = "ta2net"
 DIGEST_KEY = "ta2net_sha256"
 BEST = "best.safetensors"
@@ -97,11 +96,11 @@ def read(path: str | Path) -> Checkpoint:
     digest = metadata.get(DIGEST_KEY)  # earlier versions wrote none
     if digest is not None and digest != digest_of(metadata[HEADER_KEY], tensors):
         raise DamagedError(f"{file}: damaged: its numbers are not those that were written; train again")
-    if header.get("format") != FORMAT:
+    if header.get("format") not in (1, FORMAT):
         raise CheckpointError(
-            f"{file}: checkpoint format {header.get('format')!r}, this version reads format {FORMAT}"
+            f"{file}: checkpoint format {header.get('format')!r}, this version reads formats 1 and {FORMAT}"
         )
-    return Checkpoint(file, tensors, header)
+    return Checkpoint(file, tensors, {**header, "params": modernized(header.get("params"))})
 
 
 def is_whole(path: Path) -> bool:
@@ -139,76 +138,106 @@ def load_module(module: nn.Module, checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{checkpoint.path}: the weights do not fit the model: {error}") from error
 
 
-def write_model(
+@dataclass(frozen=True)
+class Trained:
+    """A method made ready to score videos: what a checkpoint holds.
+
+    Attributes:
+        network: on its device, in evaluation mode; None for a rule.
+        params: those it was trained with.
+        document: of the checkpoint: thresholds, validation, provenance.
+    """
+
+    path: Path
+    network: nn.Module | None
+    params: Params
+    document: dict[str, Any]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By name; ``peaks`` is that of hits."""
+        return dict(self.document["thresholds"])
+
+
+def write_trained(
     path: Path,
-    model: TA2Net,
+    network: nn.Module | None,
     params: Params,
-    thresholds: dict[str, float],
-    validation: dict[str, float],
-    provenance: dict[str, Any],
+    thresholds: Mapping[str, float],
+    validation: Mapping[str, float],
+    provenance: Mapping[str, Any],
     *,
     operating_points: Mapping[str, Mapping[str, float]] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a network with all that is needed to use it (params, thresholds) and to know where it is from.
+    """Write a method with all that is needed to use it (params, thresholds) and to know where it is from.
 
     Args:
+        network: None for a rule.
         operating_points: by sensitivity, as ``ta2net.evaluation.threshold.sensitivity_points`` chooses them.
         data: what it was trained and validated on.
     """
     document = {
         "params": params.model_dump(mode="json"),
-        "thresholds": thresholds,
-        "validation": validation,
-        "provenance": provenance,
+        "thresholds": dict(thresholds),
+        "validation": dict(validation),
+        "provenance": dict(provenance),
         "operating_points": operating_points or {},
         "data": data or {},
     }
-    write(path, with_prefix(model.state_dict().items(), "model"), document)
+    state = {} if network is None else network.state_dict()
+    write(path, with_prefix(state.items(), "model"), document)
 
 
-def load_model(path: str | Path, device: torch.device) -> tuple[TA2Net, Params, dict[str, Any]]:
-    """The network of a checkpoint, the params it was trained with, and the checkpoint's document.
+def load_trained(path: str | Path, device: torch.device) -> Trained:
+    """The method of a checkpoint.
 
     Raises:
-        CheckpointError: see ``read`` and ``load_module``; or it holds no network that could be used.
-        ParamsError: its params are not those of this version.
+        CheckpointError: see ``read`` and ``load_module``; or it holds no method that could be used.
+        ParamsError: its params are not those of this version, or name a method that is not there.
     """
     checkpoint = read(path)
     _check_thresholds(checkpoint)
     if not isinstance(checkpoint.document.get("params"), dict):
         raise CheckpointError(f"{path}: a checkpoint without params; give best.safetensors of a run")
-    params = parse_params(checkpoint.document["params"], Params, f"{path} (params of the checkpoint)")
+    params = parse(checkpoint.document["params"], f"{path} (params of the checkpoint)")
+    method = method_of(params.method)
+    if not isinstance(method, NetworkMethod):
+        return Trained(checkpoint.path, None, params, checkpoint.document)
     # its own weights are about to be loaded: the pretrained ones need not be looked for again
-    shape = params.model.model_copy(update={"pretrained": "none"})
-    _check_shape(shape, params.clips.frames, checkpoint)
-    model = TA2Net(shape, params.clips.frames)
-    load_module(model, checkpoint)
-    return model.to(device).eval(), params, checkpoint.document
+    bare, clip = method.without_weights(params.method), clip_shape(params)
+    _check_shape(lambda: method.build(bare, clip), checkpoint)
+    network = method.build(bare, clip)
+    load_module(network, checkpoint)
+    network = network.to(device).eval()
+    return Trained(checkpoint.path, accelerate(network, device), params, checkpoint.document)
+
+
+def clip_shape(params: Params) -> ClipShape:
+    """What a network of these params is shown."""
+    return ClipShape(params.clips.frames, *params.store.size)
 
 
 def _check_thresholds(checkpoint: Checkpoint) -> None:
-    """Those of hits must be there; those of the rules only an evaluation needs."""
+    """That of hits must be there; those of the rules only an evaluation needs."""
     found = checkpoint.document.get("thresholds")
-    known = Thresholds.__annotations__.keys()
     usable = (
         isinstance(found, dict)
         and "peaks" in found
-        and found.keys() <= known
         and all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
     )
     if not usable:
         raise CheckpointError(
-            f"{checkpoint.path}: its thresholds are {str(found)[:80]}, expected numbers for peaks and others "
-            f"of {', '.join(known)}; give best.safetensors of a run"
+            f"{checkpoint.path}: its thresholds are {str(found)[:80]}, expected numbers, that of peaks among "
+            "them; give best.safetensors of a run"
         )
 
 
-def _check_shape(params: ModelParams, frames: int, checkpoint: Checkpoint) -> None:
+def _check_shape(build: Callable[[], nn.Module], checkpoint: Checkpoint) -> None:
     """Compare the network that the params describe with the weights, before it takes any memory."""
     try:
         with torch.device("meta"):
-            model = TA2Net(params, frames)
+            model = build()
     except (RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{checkpoint.path}: its params describe no network ({error})") from error
     fitting = {name: value.shape for name, value in model.state_dict().items()}
@@ -219,23 +248,3 @@ def _check_shape(params: ModelParams, frames: int, checkpoint: Checkpoint) -> No
             f"{checkpoint.path}: the weights do not fit the model that its params describe: "
             f"{', '.join(differing[:5])}"
         )
-
-
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state by ``<parameter number>.<name>``; every entry is a tensor for Adam and AdamW."""
-    state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": value for number, entry in state.items() for name, value in entry.items()}
-
-
-def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of ``optimizer_tensors``; learning rates are not state, the schedule sets them."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        parameter = parameters[int(number)]
-        if value.shape == parameter.shape:
-            # fused optimisers go through memory: in another order, averages would meet others' gradients
-            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

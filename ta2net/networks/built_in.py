@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 
-FOLDER = Path(__file__).parents[1] / "weights"
+FOLDER = Path(__file__).parent / "weights"
 DEFAULT = "real"
 BUILT_IN = FOLDER / f"{DEFAULT}.safetensors"
 """Used where no checkpoint is given. This program's own pipeline trains it: `make weights`."""
@@ -45,7 +45,7 @@ def facts(name: str) -> list[tuple[str, str]]:
     Raises:
         CheckpointError: its file is damaged.
     """
-    from ta2net.methods import checkpoint as files  # torch
+    from ta2net.networks import checkpoint as files  # torch
 
     path = network_path(name)
     found = files.read(path)
