@@ -15,6 +15,7 @@ from pipeline.errors import UserError, VideoError
 from pipeline.params import SourceParams
 from pipeline.sources.audible623 import read_label_files, video_folders
 from pipeline.sources.videos import find_video, index_videos
+from pipeline.spans import Spans, first_frames, frames_in, in_spans
 from pipeline.video.probe import VideoInfo, probe
 from ta2net.evaluation.metrics import Judged, event_counts, event_figures
 from ta2net.evaluation.timing import error_figures, onset_figures, onset_matches, time_errors_s
@@ -35,6 +36,7 @@ class Take:
 
     info: VideoInfo
     labels: tuple[int, ...]
+    annotated: Spans
     start_s: float
     sound: Mono
 
@@ -51,26 +53,29 @@ def read_takes(labels: Path, videos: Path) -> list[Take]:
         except VideoError as error:
             click.echo(f"left out: {error.message}", err=True)
             continue
-        takes.append(Take(probe(path), row.labels, blocks[0][0], np.concatenate([x for _, x in blocks])))
+        info, sound = probe(path), np.concatenate([x for _, x in blocks])
+        annotated = first_frames(info.n_frames) if row.annotated is None else row.annotated
+        takes.append(Take(info, frames_in(row.labels, annotated), annotated, blocks[0][0], sound))
     if not takes:
         raise UserError(f"{labels}: no video of it has sound")
     return takes
 
 
 def judged(take: Take, moments_s: NDArray[np.float64], confidence: NDArray[np.float64]) -> Judged:
-    """Onsets on frames, as ``ta2net label`` puts them there, beside the labels."""
+    """Onsets on annotated frames, as ``ta2net label`` puts them there, beside the labels."""
     frames, inside = nearest_frames(take.info.times_s, moments_s)
     order = np.lexsort((-confidence[inside], frames[inside]))
     shown, first = np.unique(frames[inside][order], return_index=True)
     kept, _ = spaced(shown, confidence[inside][order][first], MIN_DISTANCE)
-    return Judged(kept, np.array(take.labels, np.int64), take.info.times_s)
+    known = kept[in_spans(kept, take.annotated)]
+    return Judged(known, np.array(take.labels, np.int64), take.info.times_s)
 
 
 def row(name: str, videos: Sequence[Judged]) -> str:
     """One line of the table."""
     counts = event_counts(videos)
     event = event_figures(counts)
-    within = onset_figures(onset_matches(videos), counts.predicted, counts.labelled)["f1_50ms"]
+    within = onset_figures({50: onset_matches(videos)}, counts.predicted, counts.labelled)["f1_50ms"]
     figures = [event[key] for key in ("f1_at_0", "f1_at_1", "f1_at_2", "recall_at_2", "precision_at_2")]
     bias = error_figures(time_errors_s(videos))["bias_ms"]
     shown = [*(f"{value:.3f}" for value in (*figures, within)), "-" if bias is None else f"{bias:+.1f}"]

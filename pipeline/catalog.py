@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pipeline.errors import UserError
 from pipeline.files.atomic import write_text
+from pipeline.spans import Spans, checked_spans
 
 Split = Literal["train", "val", "eval"]
 SPLITS: tuple[Split, ...] = ("train", "val", "eval")
@@ -34,9 +35,10 @@ class Row:
         path: the video file.
         split: train, val or eval.
         class_name: kind of action, spelt in one way; never used for training.
-        hits: 0-based frame numbers, sorted, unique.
-        hit_positions_px: (x, y) of every hit in the video's own pixels, or None where unknown.
-        annotated_until: frames from here on are unknown, not silent.
+        labels: frames of the true hits, 0-based, sorted, unique.
+        label_positions_px: (x, y) of every label in the video's own pixels, or None where unknown.
+        annotated: half-open spans of frames of which the labels tell all; other frames are unknown, not
+            silent.
         fps: average frame rate, exact.
         n_frames: frames in the file.
         sha256: of the video file.
@@ -49,9 +51,9 @@ class Row:
     path: str
     split: Split
     class_name: str
-    hits: tuple[int, ...]
-    hit_positions_px: tuple[tuple[float, float], ...] | None
-    annotated_until: int
+    labels: tuple[int, ...]
+    label_positions_px: tuple[tuple[float, float], ...] | None
+    annotated: Spans
     fps: Fraction
     n_frames: int
     sha256: str
@@ -67,15 +69,18 @@ class Row:
         Raises:
             ValueError, TypeError, KeyError, ZeroDivisionError: it is not what that writes.
         """
+        if "annotated_until" in document:
+            raise ValueError("an earlier version of this program wrote it; run the catalog stage again")
         _check_types(document)
-        positions, fps = document["hit_positions_px"], Fraction(document["fps"])
+        positions, fps = document["label_positions_px"], Fraction(document["fps"])
         if fps <= 0:
             raise ValueError(f"fps is {document['fps']}")
         return cls(
             **{
                 **document,
-                "hits": tuple(document["hits"]),
-                "hit_positions_px": None if positions is None else tuple((x, y) for x, y in positions),
+                "labels": tuple(document["labels"]),
+                "label_positions_px": None if positions is None else tuple((x, y) for x, y in positions),
+                "annotated": checked_spans(document["annotated"]),
                 "fps": fps,
             }
         )
@@ -84,14 +89,14 @@ class Row:
 def _check_types(document: dict[str, Any]) -> None:
     """Refuse values of other types: rows are used without another look."""
     texts = {name: document[name] for name in TEXTS}
-    numbers = {name: document[name] for name in ("annotated_until", "n_frames")}
-    positions = document["hit_positions_px"] or ()
+    positions = document["label_positions_px"] or ()
     wrong = [name for name, value in texts.items() if type(value) is not str]
-    wrong += [name for name, value in numbers.items() if type(value) is not int or value < 0]
-    if any(type(frame) is not int or frame < 0 for frame in document["hits"]):
-        wrong.append("hits")
+    if type(document["n_frames"]) is not int or document["n_frames"] < 0:
+        wrong.append("n_frames")
+    if any(type(frame) is not int or frame < 0 for frame in document["labels"]):
+        wrong.append("labels")
     if any(type(value) not in (int, float) for place in positions for value in place):
-        wrong.append("hit_positions_px")
+        wrong.append("label_positions_px")
     if wrong or document["split"] not in SPLITS:
         raise ValueError(f"a wrong value of {', '.join(wrong or ['split'])}")
 

@@ -19,20 +19,32 @@ OF_THE_MACHINE = frozenset(
 """Troubles with files that say nothing against the program: full disk, no permission, a folder in the way."""
 
 
-class UserError(click.ClickException):
-    """An error in what the user gave us (a file, a row, a parameter), not in the program.
-
-    On the command line it is printed as one message, without a traceback, and ends the program with
-    exit code 2; from Python it is an ordinary exception.
-    """
-
-    exit_code = 2
+class ToldError(click.ClickException):
+    """An error that is printed as one message, without a traceback, on the command line."""
 
     def format_message(self) -> str:
         """The message as it is printed: control characters (a file's name may hold them) are escaped."""
         return "".join(
             char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in self.message
         )
+
+
+class UserError(ToldError):
+    """An error in what the user gave us (a file, a row, a parameter), not in the program.
+
+    On the command line it ends the program with exit code 2; from Python it is an ordinary exception.
+    """
+
+    exit_code = 2
+
+
+class InternalError(ToldError):
+    """Faults of the program in some of many videos, told after the others were done.
+
+    Each has left its traceback in a file that the message names. Exit code 1.
+    """
+
+    exit_code = 1
 
 
 class ParamsError(UserError):

@@ -81,7 +81,8 @@ class SourceParams(Section):
     val_fraction: Fraction01 = 0.15
     """Share of the train groups (films, never single windows) set aside for validation."""
     annotated_frames: Positive | None = None
-    """Labels stop here; later frames are unknown, not silent. None = the whole video is labelled."""
+    """Labels stop here; later frames are unknown, not silent. None = the whole video is labelled. A row with
+    ``annotated`` spans of its own keeps to those."""
     group_disjoint: bool = False
     """Leave out eval rows whose group (film, filming session) also occurs in train."""
     allow_refused: Allowed = 0

@@ -13,7 +13,7 @@ from pipeline.files.atomic import write_json
 from pipeline.heap import keep_freed_memory, use_huge_pages
 from ta2net.commands.completion import completion
 from ta2net.commands.files import inspect, models
-from ta2net.commands.films import dub, export, predict, report
+from ta2net.commands.films import FLIP_OPTION, STRIDE_OPTION, dub, export, predict, report
 from ta2net.commands.labels import import_, label
 from ta2net.commands.manual import Manual
 from ta2net.commands.stores import repair, validate
@@ -41,13 +41,12 @@ class FrameRate(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         """The rate as a fraction; anything but a number above 0 is a usage error."""
+        from ta2net.evaluation.clocks import frame_rate
+
         try:
-            rate = Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if rate <= 0:
-            self.fail(f"{value!r} is no frame rate; give a number above 0 like 25 or 30000/1001", param, ctx)
-        return rate
+            return frame_rate(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def check_together(context: click.Context) -> None:
@@ -63,16 +62,21 @@ def check_together(context: click.Context) -> None:
     }
     ways = [
         {"hits", "labels", "frames", "fps", "out"},
+        {"hits", "labels", "videos", "out"},
         {"scores", "threshold", "params_path", "out"},
-        {"checkpoint", "params_path"},
+        {"checkpoint", "params_path", "stride", "flip_average"},
     ]
     if not any(given <= way for way in ways):
         raise click.UsageError(
-            f"{_options(given)} do not go together: give --hits with --labels, --frames, --fps; or --scores, "
-            "perhaps with --threshold; or neither, perhaps with --checkpoint"
+            f"{_options(given)} do not go together: give --hits with --labels and either "
+            "--videos or --frames, --fps; or --scores, perhaps with --threshold; or neither, perhaps with "
+            "--checkpoint, --stride, --flip-average"
         )
-    lacking = ways[0] - {"out"} - given
-    if given & (ways[0] - {"out"}) and lacking:
+    of_hits = (ways[0] | ways[1]) - {"out"}
+    lacking = {"hits", "labels"} - given
+    if given & {"frames", "fps"}:
+        lacking |= {"frames", "fps"} - given
+    if given & of_hits and lacking:
         raise click.UsageError(f"{_options(given)} also needs {_options(lacking)}")
     threshold = context.params["threshold"]
     if threshold is not None and math.isnan(threshold):  # which no range of numbers excludes
@@ -82,7 +86,7 @@ def check_together(context: click.Context) -> None:
 
 
 def _options(names: set[str]) -> str:
-    return ", ".join(sorted(f"--{name.removesuffix('_path')}" for name in names))
+    return ", ".join(sorted(f"--{name.removesuffix('_path').replace('_', '-')}" for name in names))
 
 
 @click.group(cls=Manual, context_settings={"help_option_names": ["-h", "--help"]})
@@ -123,12 +127,19 @@ def train(params_path: Path) -> None:
 @main.command()
 @PARAMS_OPTION
 @CHECKPOINT_OPTION
+@STRIDE_OPTION
+@FLIP_OPTION
 @click.option("--scores", type=click.Path(path_type=Path), help="scores.csv of an earlier run: no model.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="With --scores: another threshold of hits.")
 @click.option(
     "--hits", type=click.Path(path_type=Path), help="CSV of any program's hits: no model, no store."
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="With --hits: CSV of the labels.")
+@click.option(
+    "--videos",
+    multiple=True,
+    help="With --hits: the videos, for their frames' times (files, folders, patterns), or a CSV of them.",
+)
 @click.option("--frames", type=click.IntRange(min=1), help="With --hits: length of every video in frames.")
 @click.option("--fps", type=FrameRate(), help="With --hits: frames per second, like 25 or 30000/1001.")
 @click.option(
@@ -138,9 +149,14 @@ def train(params_path: Path) -> None:
 def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None, **given: Any) -> None:
     """Evaluate a checkpoint on labelled rows of a flow store; writes metrics.json and prediction files.
 
+    Windows are laid as the checkpoint was validated, and as predict lays them; infer in the parameter file is
+    for networks that it trains.
+
     With --scores or --hits the figures come without a model. Both CSV files of --hits have Audible623's
     columns video_id,sound_label,class; sound_label is a quoted list of 0-based frames ("12,31,53"), empty for
-    a video without hits.
+    a video without hits. How long the videos are and when their frames are shown is said by --frames and
+    --fps for all; by --videos, the files themselves or a CSV with video_id,fps,frames; or by columns fps and
+    frames beside the labels.
 
     \b
     Examples:
@@ -148,6 +164,7 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
       ta2net evaluate --params my_clips.yaml --checkpoint real
       ta2net evaluate --scores data/evaluation/scores.csv --threshold 0.6 --out other.json
       ta2net evaluate --hits hits.csv --labels labels.csv --frames 250 --fps 30000/1001 --out metrics.json
+      ta2net evaluate --hits hits.csv --labels labels.csv --videos clips/
     """
     check_together(context)
     from ta2net.evaluation.summary import summary as table
@@ -155,7 +172,8 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
     if given["hits"]:
         from ta2net.evaluation.label_files import evaluate_files  # works without torch, which takes seconds
 
-        metrics = evaluate_files(given["hits"], given["labels"], given["frames"], given["fps"])
+        pieces = (given[name] for name in ("hits", "labels", "frames", "fps", "videos"))
+        metrics = evaluate_files(*pieces)
     elif given["scores"]:
         from ta2net.evaluation.evaluate import evaluate_scores
 
@@ -164,7 +182,8 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
         from ta2net.evaluation.evaluate import evaluate as run
 
         params = read(params_path)
-        click.echo(table(run(params, checkpoint)))
+        shown = {name: given[name] for name in ("stride", "flip_average")}
+        click.echo(table(run(params, checkpoint, **shown)))
         click.echo(f"written: {params.evaluation.metrics} and {params.evaluation.dir}/")
         return
     click.echo(table(metrics))
@@ -176,7 +195,7 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
 @main.command()
 @click.argument("metrics", default="metrics.json", type=click.Path(path_type=Path))
 def summary(metrics: Path) -> None:
-    """Print the headline figures of a metrics.json: the network beside the two untrained rules.
+    """Print the headline figures of a metrics.json: the network beside what needs no training.
 
     \b
     Example:

@@ -17,7 +17,10 @@ from hypothesis import settings
 
 from tests import object_storage
 
+# a time limit on a machine that others use, too, tests the others
+settings.register_profile("untimed", deadline=None)
 settings.register_profile("long", max_examples=5000, deadline=None)
+settings.load_profile("untimed")
 
 BITS = 8
 QUIET_X264 = {"x264-params": "log-level=none"}

@@ -14,7 +14,7 @@ from pipeline.build.jobs import has_own_process, jobs_of
 from pipeline.build.plan import Fingerprint, Part, Plan, plan_of
 from pipeline.build.row import Failure, RowDone, RowJob, compute_row, row_fingerprint
 from pipeline.catalog import Catalog
-from pipeline.errors import UserError
+from pipeline.errors import InternalError, UserError
 from pipeline.files.atomic import write_json
 from pipeline.flow import check_estimator, flow_identity, make_estimator
 from pipeline.params import BuildParams, DataParams, FlowParams
@@ -123,7 +123,8 @@ def build(
         say: is told, in a line, what a user may want to know meanwhile.
 
     Raises:
-        UserError: more rows failed than ``build.allow_failures``, the flow estimator cannot be used, or the
+        InternalError: more rows failed than ``build.allow_failures``, some by a fault of the program.
+        UserError: more rows failed than that, none by such a fault; the flow estimator cannot be used, or the
             scheduler cannot be reached or was lost.
         StoreError: ``store.path`` or ``store.url`` holds something else.
         StorageError: object storage does not answer.
@@ -189,7 +190,7 @@ def _tidy(store: FlowStore, plan: Plan, fingerprint: Fingerprint, part: Part | N
         # another builder may have made it right since the plan was made
         store.remove(row.row_id, unless=fingerprint(row))
     for row in plan.relabel:
-        store.update_labels(row.row_id, row.hits, row.annotated_until)
+        store.update_labels(row.row_id, row.labels, row.annotated)
 
 
 def _compute(
@@ -232,7 +233,7 @@ def _failures_file(params: BuildParams, part: Part | None) -> Path:
 
 
 def _judge(failures: list[Failure], rows: int, params: BuildParams) -> None:
-    """Raise UserError when more rows failed than may."""
+    """Raise when more rows failed than may: InternalError if the program was at fault, else UserError."""
     if params.allow_failures == "any" or len(failures) <= params.allow_failures:
         return
     lines = [f"  {failure.row_id}: {failure.reason}" for failure in failures[:MAX_FAILURES_SHOWN]]
@@ -242,4 +243,8 @@ def _judge(failures: list[Failure], rows: int, params: BuildParams) -> None:
         f"{len(failures)} of {rows} rows failed, build.allow_failures is {params.allow_failures} "
         f"(all are listed in {params.failures}; the others are in the store):"
     )
-    raise UserError("\n".join([head, *lines]))
+    faults = sum(bool(failure.traceback) for failure in failures)
+    if not faults:
+        raise UserError("\n".join([head, *lines]))
+    tail = f"{faults} by a fault of the program; please report it with the traceback in {params.failures}"
+    raise InternalError("\n".join([head, *lines, tail]))

@@ -65,7 +65,7 @@ def _sort_in(plan: Plan, row: Row, document: RowDocument | None, fingerprint: Fi
         plan.compute.append(row)
         plan.stale.append(row)
         return
-    if (known.hits, known.annotated_until) != (row.hits, row.annotated_until):
+    if (known.labels, known.annotated) != (row.labels, row.annotated):
         plan.relabel.append(row)
     else:
         plan.kept += 1

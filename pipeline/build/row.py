@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.build.retries import with_retries
+from pipeline.build.retries import may_pass, with_retries
 from pipeline.catalog import Row
 from pipeline.errors import StorageError, StoreError, UserError, VideoError
 from pipeline.files.atomic import sha256_of
@@ -75,12 +76,17 @@ class RowDone:
 
 @dataclass(frozen=True)
 class Failure:
-    """A row that could not be made: which, from which file, why, and the kind of error."""
+    """A row that could not be made: which, from which file, why, and the kind of error.
+
+    Attributes:
+        traceback: of a fault of the program, to report it with; empty where a user can mend what is wrong.
+    """
 
     row_id: str
     path: str
     reason: str
     kind: str
+    traceback: str = ""
 
 
 def row_fingerprint(
@@ -112,8 +118,16 @@ def compute_row(job: RowJob) -> RowDone | Failure:
         return with_retries(lambda: _compute(job), job.retries)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with the row and counted
         reason = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error)) if is_fault(error) else ""
+        if trace:
+            reason = f"{job.row.path}: internal error ({reason})"
         notes = getattr(error, "__notes__", ())
-        return Failure(job.row.row_id, job.row.path, "; ".join([reason, *notes]), type(error).__name__)
+        return Failure(job.row.row_id, job.row.path, "; ".join([reason, *notes]), type(error).__name__, trace)
+
+
+def is_fault(error: Exception) -> bool:
+    """Whether the program is to blame: for nothing that a user, a machine or a network has done."""
+    return not isinstance(error, UserError | OSError | MemoryError) and not may_pass(error)
 
 
 def _compute(job: RowJob) -> RowDone:
@@ -153,8 +167,8 @@ def _already_there(store: FlowStore, job: RowJob) -> RowDone | None:
         raise
     except StoreError:  # no such row, or a damaged one
         return None
-    wanted = (job.fingerprint, job.row.hits, job.row.annotated_until)
-    if (found.fingerprint, found.hits, found.annotated_until) != wanted:
+    wanted = (job.fingerprint, job.row.labels, job.row.annotated)
+    if (found.fingerprint, found.labels, found.annotated) != wanted:
         return None
     return RowDone(job.row.row_id, found.n_frames, found.saturated_velocity, found.saturated_inflection)
 
@@ -191,8 +205,8 @@ def row_attributes(job: RowJob, info: VideoInfo, coding: Coding) -> RowAttribute
         n_frames=info.n_frames,
         fps=info.fps,
         first_frame=0,
-        hits=job.row.hits,
-        annotated_until=job.row.annotated_until,
+        labels=job.row.labels,
+        annotated=job.row.annotated,
         video_size=(info.height, info.width),
         flow_size=job.flow.size,
         store_size=job.store.size,

@@ -21,6 +21,7 @@ from pipeline.sources import audible623, impacts
 from pipeline.sources.findings import KINDS, Finding, Labelled, Listing, RowRefusedError
 from pipeline.sources.splits import row_ids, validation_groups
 from pipeline.sources.videos import find_video, index_videos
+from pipeline.sources.within import labels_in
 from pipeline.video.probe import probe
 
 SOURCES: dict[str, Callable[[DataParams], Listing]] = {"csv": audible623.read, "impacts": impacts.read}
@@ -57,7 +58,7 @@ class Assembled:
             counts[split] = {
                 "rows": len(rows),
                 "groups": len({row.group for row in rows}),
-                "hits": sum(len(row.hits) for row in rows),
+                "labels": sum(len(row.labels) for row in rows),
                 "frames": sum(row.n_frames for row in rows),
             }
         return {
@@ -189,27 +190,15 @@ def _row(
     """The Catalog row of one label row and its video; train and val are told apart later.
 
     Raises:
-        RowRefusedError: the video is unusable or too short, or every label lies behind its end.
+        RowRefusedError: the video is unusable or too short, or all labels or annotated spans lie behind its
+            end.
     """
     if video.problem is not None:
         raise RowRefusedError(video.problem)
     if video.n_frames < MIN_FRAMES:
         raise RowRefusedError(f"{path}: {video.n_frames} frames; at least {MIN_FRAMES} are needed")
     findings.extend(labelled.finding("noted", f"{path}: {note}") for note in video.notes)
-    hits = tuple(frame for frame in labelled.labels if frame < video.n_frames)
-    behind = labelled.labels[len(hits) :]
-    if behind and not hits:
-        raise RowRefusedError(
-            f"{path}: it has {video.n_frames} frames and all labels lie behind them (from {behind[0]}): "
-            "is it the right video?"
-        )
-    if behind:
-        shown = ", ".join(map(str, behind[:10])) + (", ..." if len(behind) > 10 else "")
-        findings.append(
-            labelled.finding(
-                "repaired", f"labels behind the last frame ({video.n_frames - 1}) dropped: {shown}"
-            )
-        )
+    labels, annotated = labels_in(labelled, path, video.n_frames, params.source.annotated_frames, findings)
     return Row(
         row_id=row_id,
         source=params.source.name,
@@ -218,35 +207,28 @@ def _row(
         path=str(path),
         split=labelled.part,
         class_name=labelled.class_name,
-        hits=hits,
-        hit_positions_px=_positions(labelled, hits, findings),
-        annotated_until=annotated_until(hits, video.n_frames, params.source.annotated_frames),
+        labels=labels,
+        label_positions_px=_positions(labelled, labels, findings),
+        annotated=annotated,
         fps=video.fps,
         n_frames=video.n_frames,
         sha256=video.sha256,
     )
 
 
-def annotated_until(hits: Sequence[int], n_frames: int, annotated_frames: int | None) -> int:
-    """The first frame of which nothing is known: ``annotated_frames``, or behind the last hit if later."""
-    if annotated_frames is None:
-        return n_frames
-    return min(n_frames, max([annotated_frames, *(hit + 1 for hit in hits)]))
-
-
 def _positions(
-    labelled: Labelled, hits: tuple[int, ...], findings: list[Finding]
+    labelled: Labelled, labels: tuple[int, ...], findings: list[Finding]
 ) -> tuple[tuple[float, float], ...] | None:
-    """(x, y) in px of every hit, or None where the data set does not know all of them."""
+    """(x, y) in px of every label, or None where the data set does not know all of them."""
     known = labelled.positions_px
     if known is None:
         return None
-    unknown = [hit for hit in hits if hit not in known]
+    unknown = [label for label in labels if label not in known]
     if unknown:
         shown = ", ".join(map(str, unknown[:10]))
         findings.append(labelled.finding("doubtful", f"no contact at frames {shown}: positions left out"))
         return None
-    return tuple(known[hit] for hit in hits)
+    return tuple(known[label] for label in labels)
 
 
 def _doubt_shared_files(accepted: Sequence[tuple[Labelled, Row]], findings: list[Finding]) -> None:

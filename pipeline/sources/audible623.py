@@ -3,6 +3,9 @@
 ``sound_label`` is a quoted list of 0-based frame numbers (``"22,59,83"``), empty for a video without any
 sound; ``-1`` or ``-2`` alone marks a row that the authors excluded. The published files hold unsorted,
 repeated and mistyped labels, two rows of one id, and several spellings of a class.
+
+A fourth column, ``annotated``, is our own and may be missing: the frames that somebody has looked at
+(``0-149 200-260``, both ends included).
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from pipeline.errors import UserError
 from pipeline.params import DataParams, SourceParams
 from pipeline.sources.findings import Finding, Kind, Labelled, Listing, Part, RowRefusedError
 from pipeline.sources.table import Record, read_table
+from pipeline.spans import Spans, parse_spans
 
 COLUMNS = ("video_id", "sound_label", "class")
+ANNOTATED = "annotated"
+"""The optional column of annotated spans; an empty cell is a row without spans of its own."""
 
 CLASS_NAMES = {
     "boxingpunchin": "BoxingPunchingBag",
@@ -69,7 +75,7 @@ def read_label_files(source: SourceParams) -> Listing:
         )
     for part, path in files:
         if path:
-            for record in read_table(path, COLUMNS):
+            for record in read_table(path, COLUMNS, (ANNOTATED,)):
                 _read_record(record, path, part, rows, findings)
     rows = _without_duplicates(rows, findings)
     return Listing(tuple(_unify_classes(rows, findings)), tuple(findings))
@@ -106,6 +112,21 @@ def parse_labels(text: str) -> Labels:
                 f"label {', '.join(map(str, strays))} stands far off its order: mistyped? kept as written"
             )
     return Labels(tuple(sorted(set(written))), tuple(repairs), tuple(doubts))
+
+
+def annotated_of(record: Record) -> tuple[Spans | None, tuple[str, ...]]:
+    """The spans of a record's ``annotated`` cell, None where it is empty, and what was put in order.
+
+    Raises:
+        RowRefusedError: an entry is no span.
+    """
+    text = record.cells.get(ANNOTATED, "")
+    if not text:
+        return None, ()
+    try:
+        return parse_spans(text)
+    except ValueError as error:
+        raise RowRefusedError(f"{ANNOTATED} holds {error}") from error
 
 
 def group_of(video_id: str) -> str:
@@ -155,6 +176,7 @@ def _read_record(
             found("left_out", f"excluded by the authors (sound_label {record.cells['sound_label']})")
             return
         labels = parse_labels(record.cells["sound_label"])
+        annotated, repairs = annotated_of(record)
     except RowRefusedError as refusal:
         found("refused", str(refusal))
         return
@@ -163,12 +185,14 @@ def _read_record(
     if not class_name:
         found("repaired", "no class given: called 'unknown'")
         class_name = "unknown"
-    for message in labels.repairs:
+    for message in (*labels.repairs, *repairs):
         found("repaired", message)
     for message in labels.doubts:
         found("doubtful", message)
     group = group_of(video_id)
-    rows.append(Labelled(file, record.line, video_id, part, group, class_name, class_name, labels.frames))
+    rows.append(
+        Labelled(file, record.line, video_id, part, group, class_name, class_name, labels.frames, annotated)
+    )
 
 
 def _without_duplicates(rows: Iterable[Labelled], findings: list[Finding]) -> list[Labelled]:
@@ -176,7 +200,7 @@ def _without_duplicates(rows: Iterable[Labelled], findings: list[Finding]) -> li
     seen: dict[tuple[object, ...], int] = {}
     kept = []
     for row in rows:
-        key = (row.file, row.part, row.video_id, row.written_class, row.labels)
+        key = (row.file, row.part, row.video_id, row.written_class, row.labels, row.annotated)
         if key in seen:
             findings.append(row.finding("left_out", f"the same as line {seen[key]}"))
             continue

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.spans import Spans
+
 Kind = Literal["refused", "left_out", "doubtful", "repaired", "noted"]
 KINDS: tuple[Kind, ...] = ("refused", "left_out", "doubtful", "repaired", "noted")
 """refused: cannot be used, someone should mend it; left_out: not used, by rule; doubtful: used as it is,
@@ -57,6 +59,7 @@ class Labelled:
         class_name: kind of action in its one spelling.
         written_class: as the file spells it; names the class's folder of videos.
         labels: 0-based frame numbers, sorted, unique, not yet compared with the video's length.
+        annotated: half-open spans, not yet compared with the video's length; None: the file gives none.
         positions_px: (x, y) of the hit at each frame in the video's pixels; None where the set gives none.
     """
 
@@ -68,6 +71,7 @@ class Labelled:
     class_name: str
     written_class: str
     labels: tuple[int, ...]
+    annotated: Spans | None = None
     positions_px: Mapping[int, tuple[float, float]] | None = None
 
     def finding(self, kind: Kind, message: str) -> Finding:

@@ -27,11 +27,17 @@ class Record:
     missing: tuple[str, ...]
 
 
-def read_table(path: str | Path, columns: tuple[str, ...]) -> Iterator[Record]:
+def read_table(
+    path: str | Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[Record]:
     """Yield the records of a comma-separated file with a header line.
 
     A byte-order mark, any line ends, blank lines, columns in any order and further columns are fine; cells
     are stripped of surrounding blanks.
+
+    Args:
+        columns: have to be there.
+        optional: columns that need not be there, nor have a cell in each record.
 
     Raises:
         UserError: the file is missing, unreadable, too large, empty, not UTF-8, lacks a column, or its quotes
@@ -54,14 +60,14 @@ def read_table(path: str | Path, columns: tuple[str, ...]) -> Iterator[Record]:
         if not any(cell.strip() for cell in cells):
             continue
         if where is None:
-            where = _header(path, cells, columns)
+            where = _header(path, cells, columns, optional)
             width = len(cells)
             continue
         yield Record(
             line,
             {name: cells[at].strip() for name, at in where.items() if at < len(cells)},
             tuple(cell.strip() for cell in cells[width:] if cell.strip()),
-            tuple(name for name, at in where.items() if at >= len(cells)),
+            tuple(name for name in columns if where[name] >= len(cells)),
         )
     if where is None:
         raise UserError(f"{path}: no header line; expected the columns {', '.join(columns)}")
@@ -87,9 +93,11 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _header(path: str | Path, cells: list[str], columns: tuple[str, ...]) -> dict[str, int]:
+def _header(
+    path: str | Path, cells: list[str], columns: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, int]:
     names = [cell.strip().casefold() for cell in cells]
-    twice = [name for name in columns if names.count(name) > 1]
+    twice = [name for name in (*columns, *optional) if names.count(name) > 1]
     if twice:
         raise UserError(f"{path}: the header names {', '.join(twice)} twice")
     absent = [name for name in columns if name not in names]
@@ -98,4 +106,16 @@ def _header(path: str | Path, cells: list[str], columns: tuple[str, ...]) -> dic
         raise UserError(
             f"{path}: the header lacks {', '.join(absent)}; expected {', '.join(columns)}, found: {shown}"
         )
-    return {name: names.index(name) for name in columns}
+    return {name: names.index(name) for name in (*columns, *optional) if name in names}
+
+
+def header_of(path: str | Path) -> tuple[str, ...]:
+    """The names of a file's columns as ``read_table`` compares them: in lower case, without blanks around.
+
+    Raises:
+        UserError: the file is missing, unreadable, too large, empty or not UTF-8.
+    """
+    for line in _text(Path(path)).splitlines():
+        if line.strip(", \t"):
+            return tuple(cell.strip().casefold() for cell in next(csv.reader([line])))
+    return ()

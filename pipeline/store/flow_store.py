@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipeline.errors import StoreError
 from pipeline.kinematics import Coding, Field
 from pipeline.params import StoreParams
+from pipeline.spans import Spans
 from pipeline.store.chunks import StoredArray, read_frames
 from pipeline.store.local import LocalPlace
 from pipeline.store.place import DOCUMENT, Place
@@ -184,7 +185,7 @@ class FlowStore:
             yield row
             attempt.commit(row.finish())
 
-    def update_labels(self, row_id: str, hits: Sequence[int], annotated_until: int) -> None:
+    def update_labels(self, row_id: str, labels: Sequence[int], annotated: Spans) -> None:
         """Replace a row's labels in one step; its arrays and fingerprint stay.
 
         Raises:
@@ -194,7 +195,7 @@ class FlowStore:
         def change(content: bytes) -> bytes:
             document = self._parsed(row_id, content)
             try:
-                return as_bytes(document.with_labels(list(hits), annotated_until).to_json())
+                return as_bytes(document.with_labels(labels, annotated).to_json())
             except DAMAGED as error:
                 raise StoreError(
                     f"{self.name}: row {row_id} is damaged ({error}); `ta2net repair` removes it"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.files.owner import tag_pattern
+from pipeline.spans import Spans
 from pipeline.store.checksums import CHECKSUMS, DATA, document_checksum
 from pipeline.store.chunks import StoredArray
-from pipeline.store.schema import COMPLETE, RowAttributes, array_layout
+from pipeline.store.schema import COMPLETE, EARLIER_LABELS, RowAttributes, array_layout, labels_json
 
 DAMAGED = (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError, RecursionError)
 """What reading a document that is not a row's may raise."""
@@ -72,9 +73,10 @@ class RowDocument:
         checksums = self.attributes.get(CHECKSUMS)
         return None if checksums is None else str(checksums["document"])
 
-    def with_labels(self, hits: list[int], annotated_until: int) -> RowDocument:
+    def with_labels(self, labels: Sequence[int], annotated: Spans) -> RowDocument:
         """The same row with other labels."""
-        attributes = {**self.attributes, "hits": hits, "annotated_until": annotated_until}
+        others = {name: value for name, value in self.attributes.items() if name not in EARLIER_LABELS}
+        attributes = {**others, **labels_json(labels, annotated)}
         if CHECKSUMS in attributes:
             checksum = document_checksum(attributes, self.metadata)
             attributes[CHECKSUMS] = {**attributes[CHECKSUMS], "document": checksum}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pipeline.errors import StoreError
 from pipeline.kinematics import Coding, Field
+from pipeline.spans import Spans, checked_spans, first_frames
 
 SCHEMA = 1
 """Version of this layout. A reader refuses newer ones; rows of older ones are rebuilt."""
@@ -63,8 +64,8 @@ class RowAttributes:
         n_frames: frames of the row.
         fps: average frame rate, exact.
         first_frame: the video's frame number of the row's frame 0.
-        hits: labels, 0-based frame numbers, sorted.
-        annotated_until: frames from here on are unknown, not silent.
+        labels: frames of the true hits, 0-based, sorted.
+        annotated: half-open spans of frames of which the labels tell all; others are unknown, not silent.
         video_size: of the video itself.
         flow_size: at which flow was estimated.
         store_size: of the arrays.
@@ -78,8 +79,8 @@ class RowAttributes:
     n_frames: int
     fps: Fraction
     first_frame: int
-    hits: tuple[int, ...]
-    annotated_until: int
+    labels: tuple[int, ...]
+    annotated: Spans
     video_size: tuple[int, int]
     flow_size: tuple[int, int]
     store_size: tuple[int, int]
@@ -98,8 +99,7 @@ class RowAttributes:
             "n_frames": self.n_frames,
             "fps": f"{self.fps.numerator}/{self.fps.denominator}",
             "first_frame": self.first_frame,
-            "hits": list(self.hits),
-            "annotated_until": self.annotated_until,
+            **labels_json(self.labels, self.annotated),
             "video_size": list(self.video_size),
             "flow_size": list(self.flow_size),
             "store_size": list(self.store_size),
@@ -116,12 +116,13 @@ class RowAttributes:
         """The inverse of ``to_json``; raises KeyError, TypeError or ValueError for anything else."""
         if document["coding"] not in ("int16", "float16"):
             raise ValueError(f"coding {document['coding']!r}")
+        labels, annotated = _labels_of(document)
         return cls(
             n_frames=int(document["n_frames"]),
             fps=Fraction(document["fps"]),
             first_frame=int(document["first_frame"]),
-            hits=tuple(int(hit) for hit in document["hits"]),
-            annotated_until=int(document["annotated_until"]),
+            labels=labels,
+            annotated=annotated,
             video_size=_size(document["video_size"]),
             flow_size=_size(document["flow_size"]),
             store_size=_size(document["store_size"]),
@@ -132,6 +133,23 @@ class RowAttributes:
             saturated_velocity=int(document["saturated"]["velocity"]),
             saturated_inflection=int(document["saturated"]["inflection"]),
         )
+
+
+EARLIER_LABELS = ("hits", "annotated_until")
+"""What rows of earlier versions say of labels; they are read as they are, and replaced with the labels."""
+
+
+def labels_json(labels: Iterable[int], annotated: Spans) -> dict[str, Any]:
+    """The attributes of a row that a change of its labels changes."""
+    return {"labels": list(labels), "annotated": [list(span) for span in annotated]}
+
+
+def _labels_of(document: Mapping[str, Any]) -> tuple[tuple[int, ...], Spans]:
+    """Labels and annotated spans, of an earlier version's row, too; raises as ``from_json`` does."""
+    if "labels" in document:
+        return tuple(int(frame) for frame in document["labels"]), checked_spans(document["annotated"])
+    labels, until = (document[name] for name in EARLIER_LABELS)
+    return tuple(int(frame) for frame in labels), first_frames(int(until))
 
 
 def array_layout(attributes: RowAttributes) -> dict[str, tuple[tuple[int, ...], str]]:

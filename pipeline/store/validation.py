@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pipeline.catalog import Catalog, Row
 from pipeline.errors import StorageError
+from pipeline.spans import format_spans
 from pipeline.store.checksums import CHECKSUMS, ArrayChecksum, document_checksum
 from pipeline.store.chunks import StoredArray
 from pipeline.store.contents import content_problems
@@ -223,11 +224,11 @@ def _not_a_row(place: Place, name: str, error: Exception) -> Problem:
 
 
 def _label_problems(attributes: RowAttributes) -> Iterator[str]:
-    hits, n = attributes.hits, attributes.n_frames
-    if list(hits) != sorted(set(hits)) or (hits and not 0 <= hits[0] <= hits[-1] < n):
-        yield f"hits are not sorted frame numbers below {n}"
-    if not 0 <= attributes.annotated_until <= n:
-        yield f"annotated_until {attributes.annotated_until} is not within 0 to {n}"
+    labels, n = attributes.labels, attributes.n_frames
+    if list(labels) != sorted(set(labels)) or (labels and not 0 <= labels[0] <= labels[-1] < n):
+        yield f"labels are not sorted frame numbers below {n}"
+    if attributes.annotated and attributes.annotated[-1][1] > n:
+        yield f"annotated spans {format_spans(attributes.annotated)} go past the last frame ({n - 1})"
 
 
 def _array_problems(
@@ -265,7 +266,7 @@ def _catalog_problems(
         yield Problem(row_id, "stale", "made from another version of its video")
     elif fingerprints.get(row_id, attributes.fingerprint) != attributes.fingerprint:
         yield Problem(row_id, "stale", "made with other parameters or library versions")
-    if (attributes.hits, attributes.annotated_until) != (row.hits, row.annotated_until):
+    if (attributes.labels, attributes.annotated) != (row.labels, row.annotated):
         yield Problem(row_id, "labels", "other labels than the catalog's")
 
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.catalog import Row
+from pipeline.spans import mask_of
 from pipeline.store import FlowStore
 from ta2net.clips.augmentation import ColourJitter, swapped
 from ta2net.clips.cache import Piece, cache_for
 from ta2net.clips.memory import memory_of
 from ta2net.clips.rebuilding import frames_needed, rebuild_inflection
 from ta2net.clips.sampler import Clip, ClipPlan
-from ta2net.clips.targets import hard_labels, offset_labels, reversed_hits, soft_labels
+from ta2net.clips.targets import hard_labels, offset_labels, reversed_labels, soft_labels
 from ta2net.methods.batch import Batch, mirrored
 from ta2net.methods.method import INPUTS, method_of
 from ta2net.params import Params
@@ -128,16 +129,16 @@ class ClipLoader:
     def _labels(self, clip: Clip) -> dict[str, NDArray[np.generic]]:
         """Labels and masks of the T frames of one clip, in the order in which they are shown."""
         row, targets = clip.row, self.params.targets
-        hits, span = row.hits, slice(clip.start, clip.stop)
-        known = np.arange(row.n_frames) < row.annotated_until
+        frames, span = row.labels, slice(clip.start, clip.stop)
+        known = mask_of(row.annotated, row.n_frames)
         if clip.backwards:
-            hits = reversed_hits(hits, row.n_frames)
+            frames = reversed_labels(frames, row.n_frames)
             span = slice(row.n_frames - clip.stop, row.n_frames - clip.start)
             known = known[::-1]
-        offset = offset_labels(hits, row.n_frames)
+        offset = offset_labels(frames, row.n_frames)
         labels = {
-            "soft": soft_labels(hits, row.n_frames, targets.sigma_frames, targets.cut_frames)[span],
-            "hard": hard_labels(hits, row.n_frames, targets.dilation_frames)[span],
+            "soft": soft_labels(frames, row.n_frames, targets.sigma_frames, targets.cut_frames)[span],
+            "hard": hard_labels(frames, row.n_frames, targets.dilation_frames)[span],
             "offset": np.where(np.abs(offset) <= targets.cut_frames, offset, np.inf).astype(np.float32)[span],
             "events": (offset == 0)[span],
             "valid": np.ones(clip.stop - clip.start, bool),

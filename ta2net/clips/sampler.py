@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.catalog import Row
 from pipeline.kinematics import valid_range
 from ta2net.clips.augmentation import ColourJitter, Mixup
+from ta2net.evaluation.rows import known_labels
 from ta2net.params import Params
 
 
@@ -72,15 +73,15 @@ class ClipPlan:
         return np.random.default_rng((self.params.train.seed, 0, epoch)).permutation(len(self.rows))
 
     def _clip(self, row: Row, rng: np.random.Generator) -> Clip:
-        """A window that holds at least one hit of the row, if the row has any."""
+        """A window that holds at least one label of the row, if the row has any."""
         length = self.params.clips.frames
         first, end = valid_range(row.n_frames, self.params.kinematics.edges)
         latest = max(first, end - length)
         low, high = first, latest
-        hits = [hit for hit in row.hits if first <= hit < end]
-        if hits:
-            hit = hits[rng.integers(len(hits))]
-            low, high = max(first, hit - length + 1), min(hit, latest)
+        labels = [label for label in known_labels(row) if first <= label < end]
+        if labels:
+            label = labels[rng.integers(len(labels))]
+            low, high = max(first, label - length + 1), min(label, latest)
             low = min(low, high)
         start = int(rng.integers(low, high + 1))
         flipped, backwards = rng.random(2) < 0.5

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import UserError
 from ta2net.commands import completion
 
 if TYPE_CHECKING:
@@ -26,6 +25,16 @@ SENSITIVITY_OPTION = click.option(
     type=click.Choice(["low", "normal", "high"]),
     help="low: few false hits; high: few missed ones; default: normal.",
 )
+STRIDE_OPTION = click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    help="Distance of windows in frames; default: the network's, which it was validated with.",
+)
+FLIP_OPTION = click.option(
+    "--flip-average/--no-flip-average",
+    default=None,
+    help="Also show every window mirrored: twice the work; default: as the network was validated.",
+)
 PREDICTION_OPTIONS = (
     click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
     CHECKPOINT_OPTION,
@@ -34,6 +43,8 @@ PREDICTION_OPTIONS = (
         "--threshold", type=click.FloatRange(0, 1), help="Probability of a hit, in place of the above."
     ),
     click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames."),
+    STRIDE_OPTION,
+    FLIP_OPTION,
     click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
     click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ..."),
@@ -65,7 +76,8 @@ def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **opti
     """Find the hits of VIDEOS: files, folders, patterns. A folder of results for each in --out.
 
     It holds hits.csv, candidates.csv (down to a probability of 0.01), scores.csv (every frame) and a file per
-    --format. A video that cannot be read does not stop the others; it is told at the end (exit code 2).
+    --format. A video that cannot be read does not stop the others; it is told at the end (exit code 2), and
+    so is a fault of the program (exit code 1).
 
     \b
     Examples:
@@ -107,17 +119,20 @@ def tell(outcomes: Sequence[Outcome]) -> None:
     """Say what became of each video.
 
     Raises:
-        UserError: some failed.
+        UserError, InternalError: some failed; see ``raise_failures``.
     """
     from pipeline.sources.findings import printable
+    from ta2net.media.faults import raise_failures
 
     for outcome in outcomes:
         found = "complete, skipped" if outcome.hits is None else f"{outcome.hits} hits"
         if outcome.failure is None:
             click.echo(printable(f"{outcome.path}: {found}; {outcome.folder}/"))
-    failed = [outcome.failure for outcome in outcomes if outcome.failure is not None]
-    if failed:
-        raise UserError("\n  ".join([f"{len(failed)} of {len(outcomes)} videos failed:", *failed]))
+    mistakes, faults = (
+        [outcome.failure for outcome in outcomes if outcome.failure is not None and outcome.fault == fault]
+        for fault in (False, True)
+    )
+    raise_failures(mistakes, faults, len(outcomes))
 
 
 @click.command()
@@ -180,6 +195,8 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
 @click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
 @CHECKPOINT_OPTION
 @SENSITIVITY_OPTION
+@STRIDE_OPTION
+@FLIP_OPTION
 @click.option("--sounds", type=click.Path(path_type=Path), help="A sound file, or a folder; default: knocks.")
 @click.option("--class", "class_name", help="Which folder of --sounds, where it holds one per class.")
 @click.option("--out", type=click.Path(path_type=Path), help="Dubbed video to write: .mp4, .mov or .mkv.")
@@ -209,6 +226,8 @@ def dub(
     row_id: str | None,
     checkpoint: str | None,
     sensitivity: str | None,
+    stride: int | None,
+    flip_average: bool | None,
     **given: Any,
 ) -> None:
     """Make a preview that can be heard: VIDEO, its pictures untouched, with a sound at each hit.
@@ -225,15 +244,25 @@ def dub(
     from ta2net.deliver.dub import dub as run
 
     check_outputs(video, given["out"], given["stem"])  # before minutes of looking for hits
+    finding: dict[str, Any] = {
+        "sensitivity": sensitivity,
+        "stride": stride,
+        "flip_average": flip_average,
+    }
     if hits is None:
         if row_id is not None:
             raise click.UsageError("--row chooses among the rows of --hits: give that, too")
         from ta2net.prediction.file2hits import File2Hits
 
-        found: Sequence[Hit] = File2Hits(checkpoint, sensitivity=sensitivity)(video, quiet=False).hits
+        predictor = File2Hits(checkpoint, **finding)
+        for note in predictor.notes:
+            click.echo(note, err=True)
+        found: Sequence[Hit] = predictor(video, quiet=False).hits
     else:
-        if checkpoint is not None or sensitivity is not None:
-            raise click.UsageError("--checkpoint and --sensitivity find hits: leave them or --hits out")
+        if checkpoint is not None or any(value is not None for value in finding.values()):
+            raise click.UsageError(
+                "--checkpoint, --sensitivity, --stride and --flip-average find hits: leave them or --hits out"
+            )
         from ta2net.hits.hits_file import read_hits
 
         found = read_hits(hits, row_id)

@@ -68,7 +68,7 @@ def _of_store(name: str) -> Facts:
     return [
         ("flow store", store.name),
         ("rows", f"{len(rows)}: {', '.join(row_ids[:3])}{', ...' if len(rows) > 3 else ''}"),
-        ("frames", f"{sum(row.n_frames for row in rows)}, {sum(len(row.hits) for row in rows)} labelled"),
+        ("frames", f"{sum(row.n_frames for row in rows)}, {sum(len(row.labels) for row in rows)} labelled"),
         ("picture", ", ".join(f"{height} x {width} (height x width) px" for height, width in sizes)),
         ("coding", f"{store.coding.kind}, {store.coding.scale} steps per px; {cut} values cut"),
         *(("flow", estimator) for estimator in estimators),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from pipeline.errors import UserError
 from ta2net.commands import completion
 
 
@@ -35,7 +34,8 @@ def label(
 
     Writes labels.csv into --out, which source.train_labels takes as it is, and for each video a folder with
     onsets.csv (time, frame, confidence) and labels.html, a page to listen to the labels. Rows of other videos
-    in labels.csv stay. A video without sound does not stop the others; it is told at the end (exit code 2).
+    in labels.csv stay. A video without sound does not stop the others; it is told at the end (exit code 2),
+    and so is a fault of the program (exit code 1).
 
     \b
     Examples:
@@ -43,23 +43,25 @@ def label(
       ta2net label "takes/**/*.mov" --threshold 0.5 --min-distance 4 --out labels
     """
     from ta2net.label.labelling import LABELS, label_videos
+    from ta2net.media.faults import raise_failures
     from ta2net.media.inputs import videos_of
 
-    failed, done = [], 0
+    mistakes: list[str] = []
+    faults: list[str] = []
+    done = 0
     for outcome in label_videos(
         videos_of(videos), out, threshold=threshold, min_distance=min_distance, class_name=class_name
     ):
         done += 1
         if outcome.heard is None:
-            failed.append(outcome.failure or "")
+            (faults if outcome.fault else mistakes).append(outcome.failure or "")
             continue
         count, outside = len(outcome.heard.onsets), outcome.heard.outside
         more = f", {outside} outside the pictures left out" if outside else ""
         click.echo(f"{outcome.path}: {count} labels{more}; {outcome.folder}/")
-    if done > len(failed):
+    if done > len(mistakes) + len(faults):
         click.echo(f"labels: {out / LABELS}")
-    if failed:
-        raise UserError("\n  ".join([f"{len(failed)} of {done} videos failed:", *failed]))
+    raise_failures(mistakes, faults, done)
 
 
 @click.command("import")

@@ -5,7 +5,7 @@ And the same figures without a model, from saved scores.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from ta2net.evaluation.metrics_json import (
     data_section,
     evaluate_rows,
     hit_frames,
+    rule_curves,
+    rule_thresholds,
     score_rows,
     view_of_store,
     write_predictions,
@@ -31,8 +33,10 @@ from ta2net.evaluation.per_video import PER_VIDEO, write_per_video
 from ta2net.evaluation.pictures import Moment, save_curve, save_prediction, score_curve
 from ta2net.evaluation.rescore import chosen_decode, decode_section, saved_rows
 from ta2net.evaluation.rows import stored_rows
+from ta2net.hits.inference import with_infer
 from ta2net.hits.place import inflection_at
 from ta2net.hits.scoring import make_scorer
+from ta2net.methods.rules import RULES, RULES_REVISION
 from ta2net.networks.built_in import network_path
 from ta2net.networks.checkpoint import BEST, load_trained
 from ta2net.params import Params
@@ -43,14 +47,25 @@ def _chosen(params: Params, checkpoint: str | Path | None) -> Path:
     return Path(params.train.dir) / BEST if checkpoint is None else network_path(checkpoint)
 
 
-def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, Any]:
+def evaluate(
+    params: Params,
+    checkpoint: str | Path | None = None,
+    *,
+    stride: int | None = None,
+    flip_average: bool | None = None,
+) -> dict[str, Any]:
     """Evaluate a network (path or built-in name; default: the run's best) on ``evaluation.split``.
 
-    The network is built and shown clips as the checkpoint's own params say; data, device and outputs are
-    those of ``params``. All thresholds come with the checkpoint: its validation rows chose them.
+    The network is built and shown clips as the checkpoint's own params say, ``infer`` included; data, device
+    and outputs are those of ``params``. All thresholds come with the checkpoint: its validation rows chose
+    them (``thresholds_of`` for one that knows older rules). What is used in place of something else is said
+    on stderr.
+
+    Args:
+        stride, flip_average: in place of the checkpoint's ``infer``.
 
     Raises:
-        UserError: no checkpoint, no store, no rows of that split.
+        UserError: no checkpoint, no store, no rows of that split; a stride longer than a clip.
     """
     device = chosen_device(params.train.device)
     path = _chosen(params, checkpoint)
@@ -58,24 +73,59 @@ def evaluate(params: Params, checkpoint: str | Path | None = None) -> dict[str, 
     missing = Thresholds.__annotations__.keys() - trained.thresholds.keys()
     if missing:
         raise UserError(f"{path}: it has no thresholds for {', '.join(sorted(missing))}; train it again")
-    thresholds = Thresholds(**trained.thresholds)
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
-    used = trained.params.model_copy(update={"infer": params.infer})
+    used, notes = with_infer(
+        trained.params, path, stride=stride, flip_average=flip_average, file=params.infer
+    )
+    for note in notes:
+        click.echo(note, err=True)
+    thresholds = thresholds_of(path, trained.document, params, used)
     scored = score_rows(rows, store, make_scorer(trained.network, used, device))
     view = view_of_store(rows, store, used.kinematics.edges)
-    metrics = evaluate_rows(scored, view, asdict(thresholds), used.peaks, params.evaluation.bootstrap)
-    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges)
+    metrics = evaluate_rows(scored, view, thresholds, used.peaks, params.evaluation.bootstrap)
+    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges, used.infer)
     metrics["data"] = data_section(rows, params.evaluation.split)
     folder = Path(params.evaluation.dir)
-    write_predictions(scored, thresholds.peaks, used.peaks, folder)
-    write_per_video(rows, hit_frames(scored, view, asdict(thresholds), used.peaks), folder / PER_VIDEO)
+    write_predictions(scored, thresholds["peaks"], used.peaks, folder)
+    write_per_video(rows, hit_frames(scored, view, thresholds, used.peaks), folder / PER_VIDEO)
     write_json(params.evaluation.metrics, metrics)
     for item in scored[: params.evaluation.pictures]:
         save_curve(
-            score_curve(item, thresholds.peaks, used.peaks), folder / "curves" / f"{item.row.row_id}.png"
+            score_curve(item, thresholds["peaks"], used.peaks), folder / "curves" / f"{item.row.row_id}.png"
         )
     return metrics
+
+
+def thresholds_of(path: Path, document: Mapping[str, Any], params: Params, used: Params) -> dict[str, float]:
+    """A checkpoint's thresholds; those for rules whose curves have changed since are chosen anew.
+
+    On the validation rows that the store has; without any they are left out. Either is said on stderr.
+
+    Args:
+        document: of the checkpoint ``path``.
+        params: for the catalog and the store.
+        used: for peaks and edges.
+    """
+    found: dict[str, float] = document["thresholds"]
+    if document.get("rules") == RULES_REVISION:
+        return dict(found)
+    kept = {name: value for name, value in found.items() if name not in RULES}
+    store = open_store(params.store)
+    present = set(store.row_ids())
+    rows = [row for row in read_catalog(params.source.catalog).split("val") if row.row_id in present]
+    if not rows:
+        click.echo(
+            f"{path}: its thresholds are for older untrained rules, and the store has no validation rows to "
+            "choose others on; the rules are left out",
+            err=True,
+        )
+        return kept
+    click.echo(
+        f"{path}: its thresholds are for older untrained rules; chosen anew on {len(rows)} validation rows",
+        err=True,
+    )
+    return kept | rule_thresholds(rows, rule_curves(rows, store, used.kinematics.edges), used.peaks)
 
 
 def evaluate_scores(params: Params, scores: Path, threshold: float | None = None) -> dict[str, Any]:
@@ -95,9 +145,9 @@ def evaluate_scores(params: Params, scores: Path, threshold: float | None = None
         view = view_of_store(rows, open_store(params.store), read.edges)
     else:
         place = params.store.url or params.store.path
-        notes.append(f"{place}: no flow store; untrained.* and where.* are left out")
+        notes.append(f"{place}: no flow store; the untrained rules and where.* are left out")
     metrics = evaluate_rows(scored, view, read.thresholds, read.peaks, params.evaluation.bootstrap)
-    metrics["decode"] = decode_section(read.peaks, read.edges)
+    metrics["decode"] = decode_section(read.peaks, read.edges, read.infer)
     metrics["data"] = data_section(rows, params.evaluation.split)
     for line in (note, *notes):
         click.echo(line, err=True)

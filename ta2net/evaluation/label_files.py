@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +12,20 @@ import click
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.sources.audible623 import CLASS_NAMES, COLUMNS, EXCLUDED, LABEL, check_id, parse_labels
+from pipeline.sources.audible623 import (
+    ANNOTATED,
+    CLASS_NAMES,
+    COLUMNS,
+    EXCLUDED,
+    LABEL,
+    annotated_of,
+    check_id,
+    parse_labels,
+)
 from pipeline.sources.findings import RowRefusedError, printable
 from pipeline.sources.table import Record, read_table
+from pipeline.spans import Spans, clipped_spans, format_spans, frames_in
+from ta2net.evaluation.clocks import Clock, clocks_of
 from ta2net.evaluation.metrics import Judged
 from ta2net.evaluation.sections import hit_sections, per_class
 from ta2net.params import EvaluationParams
@@ -24,11 +35,20 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class FramesOfVideo:
-    """One record: its line in the file, its frame numbers in order, its class."""
+    """One record: its line in the file, its frame numbers in order, its class.
+
+    Attributes:
+        annotated: half-open spans of frames of which the record tells all; None: of all frames.
+    """
 
     line: int
     frames: tuple[int, ...]
     class_name: str
+    annotated: Spans | None = None
+
+    def known(self, frames: Sequence[int]) -> tuple[int, ...]:
+        """Those of the frames of which the record tells."""
+        return tuple(frames) if self.annotated is None else frames_in(frames, self.annotated)
 
 
 @dataclass(frozen=True)
@@ -52,14 +72,16 @@ class Comparison:
     Attributes:
         videos: every labelled video, in the order of the label file.
         notes: what a reader of the figures must know, one line each.
+        n_frames: of all videos.
     """
 
     videos: tuple[Judged, ...]
     notes: tuple[str, ...]
+    n_frames: int
 
 
 def read_frame_file(path: str | Path, n_frames: int | None) -> FrameFile:
-    """Read ``video_id,sound_label,class``; every record that cannot be used is an error.
+    """Read ``video_id,sound_label,class[,annotated]``; every record that cannot be used is an error.
 
     Args:
         n_frames: length of every video: a frame number at or past it is an error; None: not known here.
@@ -72,7 +94,7 @@ def read_frame_file(path: str | Path, n_frames: int | None) -> FrameFile:
     excluded: dict[str, int] = {}
     notes: list[str] = []
     wrong: list[str] = []
-    for record in read_table(path, COLUMNS):
+    for record in read_table(path, COLUMNS, (ANNOTATED,)):
         video_id = record.cells.get("video_id", "")
         where = f"{path}, line {record.line} ({printable(video_id[:80])})"
         try:
@@ -113,7 +135,8 @@ def _record(record: Record, n_frames: int | None, where: str, notes: list[str]) 
     if n_frames is not None:
         _check_length(labels.frames, n_frames)
     written = record.cells["class"] or "unknown"
-    return FramesOfVideo(record.line, labels.frames, CLASS_NAMES.get(written.casefold(), written))
+    annotated = _annotated(record, labels.frames, n_frames, where, notes)
+    return FramesOfVideo(record.line, labels.frames, CLASS_NAMES.get(written.casefold(), written), annotated)
 
 
 def _check_length(frames: Sequence[int], n_frames: int) -> None:
@@ -125,18 +148,25 @@ def _check_length(frames: Sequence[int], n_frames: int) -> None:
         )
 
 
-def compare_files(hits: str | Path, labels: str | Path, n_frames: int, fps: Fraction) -> Comparison:
+def compare_files(
+    hits: str | Path,
+    labels: str | Path,
+    n_frames: int | None = None,
+    fps: Fraction | None = None,
+    videos: Sequence[str] = (),
+) -> Comparison:
     """Pair the videos of two files.
 
     A labelled video that the hits do not name is one without predictions; the notes say how many. The class
-    is the label file's.
+    is the label file's, and so are the annotated spans: hits on other frames are left out before any is
+    paired with a label.
 
     Args:
-        n_frames, fps: of every video; frame t is shown at t / fps seconds.
+        n_frames, fps, videos: how long each video is, and when its frames are shown: see ``clocks_of``.
 
     Raises:
-        UserError: a file is unusable (see ``read_frame_file``), has no labelled video, or hits are of videos
-            without labels.
+        UserError: a file is unusable (see ``read_frame_file``, ``clocks_of``), has no labelled video, or hits
+            are of videos without labels.
     """
     truth, found = read_frame_file(labels, n_frames), read_frame_file(hits, n_frames)
     if not truth.videos:
@@ -161,42 +191,70 @@ def compare_files(hits: str | Path, labels: str | Path, n_frames: int, fps: Frac
             f"{hits}: {len(silent)} of {len(truth.videos)} labelled videos are not in it and count as videos "
             f"without hits: {_listed(silent)}"
         )
-    time_s = np.arange(n_frames) * fps.denominator / fps.numerator
+    clocks = clocks_of(labels, truth.videos, n_frames, fps, videos)
+    _check_lengths(clocks, {str(labels): truth, str(hits): found})
     nothing = FramesOfVideo(0, (), "")
-    videos = tuple(
-        Judged(
-            np.array(found.videos.get(video_id, nothing).frames, np.int64),
-            np.array(video.frames, np.int64),
-            time_s,
-            video.class_name,
+    judged = []
+    for video_id, video in truth.videos.items():
+        predicted = video.known(found.videos.get(video_id, nothing).frames)
+        stop = max((*video.frames, *predicted), default=-1) + 1  # later times nobody asks for
+        judged.append(
+            Judged(
+                np.array(predicted, np.int64),
+                np.array(video.known(video.frames), np.int64),
+                clocks[video_id].until(stop),
+                video.class_name,
+            )
         )
-        for video_id, video in truth.videos.items()
-    )
-    return Comparison(videos, tuple(notes))
+    return Comparison(tuple(judged), tuple(notes), sum(clock.n_frames for clock in clocks.values()))
 
 
-def evaluate_files(hits: str | Path, labels: str | Path, n_frames: int, fps: Fraction) -> dict[str, Any]:
+def _check_lengths(clocks: Mapping[str, Clock], files: Mapping[str, FrameFile]) -> None:
+    """Refuse frames past the ends of their videos.
+
+    Raises:
+        UserError: up to ten lines of the files.
+    """
+    wrong = [
+        f"{path}, line {video.line} ({printable(video_id)}): frame {video.frames[-1]}: the video has "
+        f"{clock.n_frames} frames and ends at frame {clock.n_frames - 1} (by {clock.where}); correct either"
+        for path, file in files.items()
+        for video_id, video in file.videos.items()
+        if (clock := clocks.get(video_id)) and video.frames and video.frames[-1] >= clock.n_frames
+    ]
+    if wrong:
+        more = f"\n... and {len(wrong) - SHOWN} more lines" if len(wrong) > SHOWN else ""
+        raise UserError("\n".join(wrong[:SHOWN]) + more)
+
+
+def evaluate_files(
+    hits: str | Path,
+    labels: str | Path,
+    n_frames: int | None = None,
+    fps: Fraction | None = None,
+    videos: Sequence[str] = (),
+) -> dict[str, Any]:
     """The metrics document of hits without scores: ``map_at_*`` is None, there are no thresholds, no rules.
 
     What was put in order or counted as without hits is said on stderr. Writes nothing.
 
     Args:
-        n_frames, fps: of every video.
+        n_frames, fps, videos: see ``compare_files``.
 
     Raises:
         UserError: see ``compare_files``.
     """
-    comparison = compare_files(hits, labels, n_frames, fps)
+    comparison = compare_files(hits, labels, n_frames, fps, videos)
     for note in comparison.notes:
         click.echo(note, err=True)
-    videos = comparison.videos
+    judged = comparison.videos
     return {
-        **hit_sections(videos, None, EvaluationParams().bootstrap),
-        "per_class": per_class(videos),
+        **hit_sections(judged, None, EvaluationParams().bootstrap),
+        "per_class": per_class(judged),
         "data": {
-            "rows": len(videos),
-            "frames": n_frames * len(videos),
-            "labels": sum(len(video.labelled) for video in videos),
+            "rows": len(judged),
+            "frames": comparison.n_frames,
+            "labels": sum(len(video.labelled) for video in judged),
         },
     }
 
@@ -204,3 +262,31 @@ def evaluate_files(hits: str | Path, labels: str | Path, n_frames: int, fps: Fra
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(printable(name) for name in names[:SHOWN]) + more
+
+
+def _annotated(
+    record: Record, frames: Sequence[int], n_frames: int | None, where: str, notes: list[str]
+) -> Spans | None:
+    """A record's own annotated spans within the video; None where it has none.
+
+    Raises:
+        RowRefusedError: an entry is no span, or all lie behind the video's end.
+    """
+    written, repairs = annotated_of(record)
+    notes += [f"{where}: {message}" for message in repairs]
+    if written is None:
+        return None
+    spans = written if n_frames is None else clipped_spans(written, n_frames)
+    if n_frames is not None and spans != written:
+        if not spans:
+            raise RowRefusedError(
+                f"a video of {n_frames} frames ends before all annotated spans "
+                f"({format_spans(written)[:80]}); correct the file or give --frames the true length"
+            )
+        notes.append(
+            f"{where}: annotated spans cut at the last frame ({n_frames - 1}): {format_spans(spans)[:80]}"
+        )
+    outside = len(frames) - len(frames_in(frames, spans))
+    if outside:
+        notes.append(f"{where}: {outside} frames outside the annotated spans left out")
+    return spans

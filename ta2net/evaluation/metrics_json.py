@@ -1,4 +1,4 @@
-"""The metrics.json document: a trained network and two untrained rules on labelled rows."""
+"""The metrics.json document: a trained network, two untrained rules and two blind ones on labelled rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from pipeline.catalog import Row
 from pipeline.files.atomic import write_text
 from pipeline.store import FlowStore, Window
 from ta2net.evaluation.metrics import Judged, paper_quotients
-from ta2net.evaluation.rows import known_hits
+from ta2net.evaluation.rhythm import rhythms
+from ta2net.evaluation.rows import known_labels
 from ta2net.evaluation.sections import hit_sections, per_class, per_video_section
 from ta2net.evaluation.threshold import LabelledScores, best_threshold, operating_points
 from ta2net.evaluation.where import InflectionPlaces, inflection_places, pointed_hits, where_section
@@ -25,8 +26,8 @@ from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.hit import HIGH_RECALL_SCORE, Hit, hits_at, write_hits
 from ta2net.hits.peaks import Frames, frames_above
 from ta2net.hits.saved import MAPS, SCORES, as_saved, write_maps, write_scores
-from ta2net.hits.scoring import Scorer, Scores
-from ta2net.methods.rules import RULES, shown_to_model
+from ta2net.hits.scoring import Scorer, Scores, shown_part
+from ta2net.methods.rules import RULES
 from ta2net.params import PeaksParams
 
 Edges = Literal["trim", "hold"]
@@ -42,7 +43,7 @@ class Thresholds:
     Attributes:
         peaks: on smoothed probabilities, for hits.
         frames: on raw probabilities, for the paper's frame-by-frame reading.
-        motion_energy, inflection_peak: on smoothed scores of the rules, px.
+        motion_energy, inflection_peak: on smoothed scores of the rules, multiples of a film's mean.
     """
 
     peaks: float
@@ -97,7 +98,10 @@ def score_rows(
 
 def _row_curves(window: Window, steps_per_px: float, edges: Edges) -> dict[str, NDArray[np.float64]]:
     """Every rule's curve of one whole row."""
-    return {name: shown_to_model(rule(window, steps_per_px), edges) for name, rule in RULES.items()}
+    return {
+        name: shown_part(rule.curve(rule.measure(window, steps_per_px)), edges)
+        for name, rule in RULES.items()
+    }
 
 
 def rule_curves(rows: Sequence[Row], store: FlowStore, edges: Edges) -> dict[str, Curves]:
@@ -120,7 +124,7 @@ def labelled(
     row: Row, curve: NDArray[np.float64], offset: NDArray[np.float64] | None = None
 ) -> LabelledScores:
     """A row's score curve (n,), and offsets (n,) if there are any, with its labels on annotated frames."""
-    return LabelledScores(curve, known_hits(row), row.annotated_until, offset)
+    return LabelledScores(curve, known_labels(row), row.annotated, offset)
 
 
 def labelled_rows(rows: Sequence[Row], curves: Curves) -> list[LabelledScores]:
@@ -143,8 +147,8 @@ def evaluate_rows(
     """The metrics document of scored rows.
 
     Always ``paper``, ``reference_code``, ``event``, ``counting``, ``per_class``, ``thresholds``;
-    ``paper_frames`` with a threshold for frames, ``where`` with a view of the store, ``untrained`` with both
-    that view and the rules' thresholds (else it is empty).
+    ``paper_frames`` with a threshold for frames, ``where`` with a view of the store; ``untrained`` always has
+    the hits that need no look (``rhythms``), and the rules with both that view and their thresholds.
 
     Args:
         thresholds: by the names of ``Thresholds``; at least ``peaks``.
@@ -153,11 +157,14 @@ def evaluate_rows(
     rows = [item.row for item in scored]
     network = [item.labelled() for item in scored]
 
-    def judged(decode: Callable[[LabelledScores], Frames], videos: Sequence[LabelledScores]) -> list[Judged]:
+    def beside_labels(found: Iterable[Frames]) -> list[Judged]:
         return [
-            Judged(decode(video), np.array(video.labels, np.int64), item.time_s, item.row.class_name)
-            for video, item in zip(videos, scored, strict=True)
+            Judged(frames, np.array(known_labels(item.row), np.int64), item.time_s, item.row.class_name)
+            for frames, item in zip(found, scored, strict=True)
         ]
+
+    def judged(decode: Callable[[LabelledScores], Frames], videos: Sequence[LabelledScores]) -> list[Judged]:
+        return beside_labels(decode(video) for video in videos)
 
     def by_peaks(videos: Sequence[LabelledScores], threshold: float) -> tuple[list[Judged], dict[str, Any]]:
         found = judged(lambda video: video.peaks(peaks).above(threshold).frames, videos)
@@ -178,6 +185,8 @@ def evaluate_rows(
         for name in (rule for rule in RULES if rule in thresholds):
             _, sections = by_peaks(labelled_rows(rows, view.curves[name]), thresholds[name])
             document["untrained"][name] = sections
+    for name, found in rhythms(rows).items():
+        document["untrained"][name] = hit_sections(beside_labels(found), None, bootstrap)
     document["thresholds"] = dict(thresholds)
     return document
 
@@ -185,14 +194,19 @@ def evaluate_rows(
 def hit_frames(
     scored: Sequence[ScoredRow], view: StoreView, thresholds: Mapping[str, float], peaks: PeaksParams
 ) -> dict[str, list[Frames]]:
-    """The frames of the hits in every row, by the name of who finds them: ``network`` and the rules."""
+    """The frames of the hits in every row, by the name of who finds them.
+
+    The network, the rules that have a threshold, the rhythms.
+    """
     rows = [item.row for item in scored]
     videos = {"network": ([item.labelled() for item in scored], thresholds["peaks"])}
-    videos |= {rule: (labelled_rows(rows, view.curves[rule]), thresholds[rule]) for rule in RULES}
-    return {
+    known = [rule for rule in RULES if rule in thresholds]
+    videos |= {rule: (labelled_rows(rows, view.curves[rule]), thresholds[rule]) for rule in known}
+    found = {
         name: [video.peaks(peaks).above(threshold).frames for video in judged]
         for name, (judged, threshold) in videos.items()
     }
+    return found | rhythms(rows)
 
 
 def data_section(rows: Sequence[Row], split: str) -> dict[str, Any]:
@@ -201,7 +215,7 @@ def data_section(rows: Sequence[Row], split: str) -> dict[str, Any]:
         "split": split,
         "rows": len(rows),
         "frames": sum(row.n_frames for row in rows),
-        "labels": sum(len(row.hits) for row in rows),
+        "labels": sum(len(known_labels(row)) for row in rows),
     }
 
 

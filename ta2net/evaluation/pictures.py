@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline.files.atomic import written_beside
 from pipeline.kinematics import BACKWARD, FORWARD
+from pipeline.spans import Spans, gaps
 from ta2net.evaluation.metrics_json import ScoredRow
+from ta2net.evaluation.rows import known_labels
 from ta2net.hits.peaks import smoothed
 from ta2net.params import PeaksParams
 
@@ -34,6 +36,7 @@ class Curve:
         threshold: hits lie on or above it.
         hits, labels: frame numbers.
         fps: frames per second, for the axis in seconds.
+        unknown: half-open spans of frames that nobody has annotated.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Curve:
     hits: Sequence[int]
     labels: Sequence[int]
     fps: float
+    unknown: Spans = ()
 
 
 def score_curve(item: ScoredRow, threshold: float, peaks: PeaksParams) -> Curve:
@@ -51,8 +55,9 @@ def score_curve(item: ScoredRow, threshold: float, peaks: PeaksParams) -> Curve:
         score=smoothed(item.scores.probability, peaks.smoothing_frames),
         threshold=threshold,
         hits=item.peaks(peaks).above(threshold).frames.tolist(),
-        labels=item.row.hits,
+        labels=known_labels(item.row),
         fps=float(item.row.fps),
+        unknown=gaps(item.row.annotated, item.row.n_frames),
     )
 
 
@@ -84,7 +89,10 @@ def flow_colours(field: NDArray[np.float32], full_px: float) -> NDArray[np.float
 
 
 def draw_curve(axes: Axes, curve: Curve) -> None:
-    """Score, threshold, hits and labels over the frames of a video."""
+    """Score, threshold, hits and labels over the frames of a video; frames nobody has annotated are grey."""
+    for number, (first, stop) in enumerate(curve.unknown):
+        name = "_" if number else "not annotated"  # one entry of the legend for all
+        axes.axvspan(first - 0.5, stop - 0.5, color="0.92", linewidth=0, zorder=0, label=name)
     for label in curve.labels:
         axes.axvline(label, color=LABEL_COLOUR, linewidth=1.2, alpha=0.7)
     axes.plot(curve.score, color=SCORE_COLOUR, linewidth=1.5, label="score")
@@ -98,7 +106,7 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
         "top", functions=(lambda t: np.asarray(t, float) / fps, lambda s: np.asarray(s, float) * fps)
     )
     seconds.set_xlabel("s")
-    axes.legend(loc="upper right", fontsize=7, ncols=4, framealpha=0.9)
+    axes.legend(loc="upper right", fontsize=7, ncols=5 if curve.unknown else 4, framealpha=0.9)
 
 
 def save_curve(curve: Curve, path: Path) -> None:

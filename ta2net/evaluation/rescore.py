@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from pipeline.params import KinematicsParams
 from ta2net.evaluation.metrics_json import Edges, ScoredRow, Thresholds
 from ta2net.evaluation.summary import read_metrics
 from ta2net.hits.saved import AGAIN, MAPS, SavedRow, read_maps, read_scores
-from ta2net.params import Params, PeaksParams
+from ta2net.methods.rules import RULES, RULES_REVISION
+from ta2net.params import InferParams, Params, PeaksParams
 
 METRICS = "metrics.json"
 SHOWN = 10
@@ -25,16 +26,22 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Decode:
-    """How scores become hits and figures, as the network's own params said."""
+    """How scores become hits and figures, as the network's own params said.
+
+    Attributes:
+        infer: how the scores were made; None where the run did not record it.
+    """
 
     thresholds: dict[str, float]
     peaks: PeaksParams
     edges: Edges
+    infer: InferParams | None = None
 
 
-def decode_section(peaks: PeaksParams, edges: Edges) -> dict[str, Any]:
+def decode_section(peaks: PeaksParams, edges: Edges, infer: InferParams | None = None) -> dict[str, Any]:
     """The part of metrics.json that ``read_decode`` needs beside the thresholds."""
-    return {"peaks": peaks.model_dump(mode="json"), "edges": edges}
+    section = {"peaks": peaks.model_dump(mode="json"), "edges": edges, "rules": RULES_REVISION}
+    return section if infer is None else {**section, "infer": infer.model_dump(mode="json")}
 
 
 def metrics_beside(scores: Path, configured: Path) -> Path | None:
@@ -43,7 +50,7 @@ def metrics_beside(scores: Path, configured: Path) -> Path | None:
 
 
 def read_decode(file: Path) -> Decode:
-    """Thresholds and decoding of the run that wrote a metrics.json.
+    """Thresholds and decoding of the run that wrote a metrics.json; none for rules that have changed since.
 
     Raises:
         UserError: it is not a metrics file, or one of hits without scores.
@@ -53,12 +60,16 @@ def read_decode(file: Path) -> Decode:
         thresholds = {name: float(value) for name, value in document["thresholds"].items()}
         peaks = PeaksParams.model_validate(document["decode"]["peaks"])
         edges = KinematicsParams.model_validate({"edges": document["decode"]["edges"]}).edges
+        infer = document["decode"].get("infer")  # earlier versions recorded none
+        infer = None if infer is None else InferParams.model_validate(infer)
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise UserError(f"{file}: has no thresholds for saved scores ({error!r}); {AGAIN}") from error
     unknown = thresholds.keys() - Thresholds.__annotations__.keys()
     if unknown or "peaks" not in thresholds:
         raise UserError(f"{file}: its thresholds are {', '.join(sorted(thresholds))}; {AGAIN}")
-    return Decode(thresholds, peaks, edges)
+    if document["decode"].get("rules") != RULES_REVISION:
+        thresholds = {name: value for name, value in thresholds.items() if name not in RULES}
+    return Decode(thresholds, peaks, edges, infer)
 
 
 def chosen_decode(params: Params, scores: Path, threshold: float | None) -> tuple[Decode, str]:
@@ -73,10 +84,11 @@ def chosen_decode(params: Params, scores: Path, threshold: float | None) -> tupl
     file = metrics_beside(scores, Path(params.evaluation.metrics))
     if file is not None:
         found = read_decode(file)
+        without = "" if found.thresholds.keys() & RULES.keys() else ", which has no thresholds for the rules"
         if threshold is None:
-            return found, f"thresholds and decoding of {file}"
+            return found, f"thresholds and decoding of {file}{without}"
         thresholds = {**found.thresholds, "peaks": threshold}
-        return Decode(thresholds, found.peaks, found.edges), f"threshold {threshold}, the rest of {file}"
+        return replace(found, thresholds=thresholds), f"threshold {threshold}, the rest of {file}{without}"
     if threshold is None:
         raise UserError(
             f"{scores}: no {METRICS} beside it nor at {params.evaluation.metrics}, so no threshold; give "

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 
 from pipeline.catalog import Catalog, Row, Split
 from pipeline.errors import UserError
+from pipeline.spans import frames_in
 from pipeline.store import FlowStore
+from ta2net.evaluation.matching import Frames
 
 
 def stored_rows(catalog: Catalog, store: FlowStore, split: Split) -> tuple[Row, ...]:
@@ -34,6 +37,11 @@ def stored_rows(catalog: Catalog, store: FlowStore, split: Split) -> tuple[Row, 
     return rows
 
 
-def known_hits(row: Row) -> tuple[int, ...]:
-    """Labels on annotated frames: what lies beyond is unknown, not silent."""
-    return tuple(hit for hit in row.hits if hit < row.annotated_until)
+def known_labels(row: Row) -> tuple[int, ...]:
+    """Labels on annotated frames: what lies elsewhere is unknown, not silent."""
+    return frames_in(row.labels, row.annotated)
+
+
+def on_known_frames(row: Row, frames: Frames) -> Frames:
+    """Those of some frames that are annotated: a hit elsewhere is neither right nor wrong."""
+    return np.array(frames_in(frames.tolist(), row.annotated), np.int64)

@@ -22,7 +22,13 @@ from ta2net.evaluation.metrics import (
     pooled_f1,
 )
 from ta2net.evaluation.reference_code import reference_code_quotients
-from ta2net.evaluation.timing import error_figures, onset_figures, onset_matches, time_errors_s
+from ta2net.evaluation.timing import (
+    ONSET_WINDOWS_MS,
+    error_figures,
+    onset_figures,
+    onset_matches,
+    time_errors_s,
+)
 from ta2net.hits.decoding import Peaks
 
 PER_VIDEO_HEADLINES = ("recall", "precision", "f1", "nme", "pme")
@@ -52,7 +58,7 @@ def hit_sections(
         resamplings: of the videos, behind every interval; 0 = no intervals.
     """
     counts = event_counts(videos)
-    on_time = onset_matches(videos)
+    on_time = {window_ms: onset_matches(videos, window_ms) for window_ms in ONSET_WINDOWS_MS}
     event = {
         **event_figures(counts),
         **onset_figures(on_time, counts.predicted, counts.labelled),
@@ -60,7 +66,8 @@ def hit_sections(
         **average_precisions(candidates, [merged_events(video.labelled) for video in videos]),
     }
     headlines = event_quotients(counts)
-    headlines["f1_50ms"] = pooled_f1(on_time, counts.predicted, counts.labelled)
+    for window_ms, matched in on_time.items():
+        headlines[f"f1_{window_ms}ms"] = pooled_f1(matched, counts.predicted, counts.labelled)
     return {
         "paper": per_video_section(paper_quotients(videos), resamplings),
         "reference_code": per_video_section(reference_code_quotients(videos), resamplings),

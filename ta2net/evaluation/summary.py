@@ -10,11 +10,14 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.files.plain import read_text
 
+WITHIN_80_MS = "event.f1_80ms"
+"""Files of earlier versions lack it: a dash says so."""
 HEADLINES = (
     *(f"event.f1_at_{k}" for k in range(4)),
     "event.recall_at_2",
     "event.precision_at_2",
     "event.f1_50ms",
+    WITHIN_80_MS,
     "event.map_at_2",
     "event.bias_ms",
     *(f"paper.{name}" for name in ("recall", "precision", "f1", "nme", "pme", "mae", "obo")),
@@ -25,7 +28,12 @@ WITH_INTERVAL = "event.f1_at_2"
 MAX_METRICS_BYTES = 1 << 28
 NAME_WIDTH, COLUMN_WIDTH = 21, 17
 
-RULE_TITLES = {"motion_energy": "motion energy", "inflection_peak": "inflection peak"}
+RULE_TITLES = {
+    "motion_energy": "motion energy",
+    "inflection_peak": "inflection peak",
+    "evenly_spaced": "evenly spaced",
+    "every_5th_frame": "every 5th frame",
+}
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def summary(metrics: dict[str, Any]) -> str:
     lines = [_line("", list(columns))]
     for name in HEADLINES:
         values = [figure(document, name) for document in columns.values()]
-        if all(value is None for value in values):
+        if all(value is None for value in values) and name != WITHIN_80_MS:
             continue
         lines.append(_line(name, ["-" if value is None else f"{value:.3f}" for value in values]))
         if name == WITH_INTERVAL and figure(metrics, "event.ci95"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.spans import Spans, mask_of
 from ta2net.evaluation.matching import match, merged_events
 from ta2net.evaluation.metrics import Judged, paper_metrics, scored
 from ta2net.hits.decoding import Peaks, row_peaks
@@ -27,25 +28,30 @@ class LabelledScores:
     """One video's scores (n,) and labelled frames.
 
     Attributes:
-        annotated_until: frames from here on are unknown: a hit there is neither right nor wrong. None: all
-            frames are annotated.
+        annotated: half-open spans; frames elsewhere are unknown: a hit there is neither right nor wrong.
+            None: all frames are annotated.
         offset: (n,) signed frames to the nearest hit, see ``row_peaks``.
     """
 
     scores: Curve
     labels: Sequence[int]
-    annotated_until: int | None = None
+    annotated: Spans | None = None
     offset: Curve | None = None
 
     @property
     def known_scores(self) -> Curve:
-        """The scores of the annotated frames."""
-        return self.scores[: self.annotated_until]
+        """The scores (n,) of the annotated frames, NaN on the others."""
+        if self.annotated is None:
+            return self.scores
+        return np.where(mask_of(self.annotated, len(self.scores)), self.scores, np.nan)
 
     def peaks(self, params: PeaksParams) -> Peaks:
-        """Candidate hits on annotated frames: those of the whole row, less those beyond."""
+        """Candidate hits on annotated frames: those of the whole row, less those on unknown frames.
+
+        They go before anything is paired: a hit right beside a span finds no label in it, and is not false.
+        """
         peaks = row_peaks(self.scores, params, self.offset)
-        return peaks if self.annotated_until is None else peaks.before(self.annotated_until)
+        return peaks if self.annotated is None else peaks.within(self.annotated)
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,17 @@ class OperatingPoint:
 def operating_points(videos: Sequence[LabelledScores], params: PeaksParams) -> list[OperatingPoint]:
     """The precision-recall curve between the peaks' heights, thresholds ascending; at most 200 of them.
 
-    Frames without a score (NaN) count as never predicted. Empty where no video has a peak.
+    Frames without a score (NaN) count as never predicted. Where no video has a peak, as scores that only rise
+    have none, one point: nothing found, at the highest score. Empty where there is no score.
     """
     peaks = [video.peaks(params) for video in videos]
     events = [merged_events(video.labels) for video in videos]
     heights = np.unique(np.concatenate([p.heights for p in peaks])) if peaks else np.empty(0)
+    if not heights.size:
+        known = [scores[np.isfinite(scores)] for scores in (video.known_scores for video in videos)]
+        heights = np.array(
+            [max(found.max() for found in known if found.size)] if any(map(len, known)) else []
+        )
     if heights.size > MAX_THRESHOLDS:
         heights = heights[np.linspace(0, heights.size - 1, MAX_THRESHOLDS).round().astype(int)]
     # half-way between two heights: a height itself would leave the weakest hit no margin

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.catalog import Row
+from pipeline.spans import in_spans
 from pipeline.store import Window
 from ta2net.evaluation.bootstrap import Quotient
 from ta2net.evaluation.sections import with_intervals
@@ -60,10 +61,11 @@ def chance(grid: Size, contact_px: tuple[float, float], video_size: Size) -> flo
 
 def contacts(row: Row) -> dict[int, tuple[float, float]]:
     """(x, y) in video px of every labelled hit on annotated frames; empty where the row gives none."""
-    if row.hit_positions_px is None:
+    if row.label_positions_px is None:
         return {}
-    found = zip(row.hits, row.hit_positions_px, strict=True)
-    return {frame: place for frame, place in found if frame < row.annotated_until}
+    known = in_spans(row.labels, row.annotated)
+    found = zip(row.labels, row.label_positions_px, known, strict=True)
+    return {frame: place for frame, place, judged in found if judged}
 
 
 def inflection_places(row: Row, window: Window, video_size: Size) -> InflectionPlaces:

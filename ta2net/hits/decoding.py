@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.spans import Spans, in_spans
 from ta2net.hits.peaks import Frames, candidate_peaks, displaced, spaced
 from ta2net.params import PeaksParams
 
@@ -22,9 +23,9 @@ class Peaks:
         """Those whose height reaches ``threshold``."""
         return self._kept(self.heights >= threshold)
 
-    def before(self, end_frame: int) -> Peaks:
-        """Those on frames below ``end_frame``."""
-        return self._kept(self.frames < end_frame)
+    def within(self, spans: Spans) -> Peaks:
+        """Those on frames of the spans."""
+        return self._kept(in_spans(self.frames, spans))
 
     def _kept(self, which: NDArray[np.bool_]) -> Peaks:
         return Peaks(self.frames[which], self.heights[which])

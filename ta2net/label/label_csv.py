@@ -1,4 +1,4 @@
-"""A label file in Audible623's format, ``video_id,sound_label,class``, that grows row by row."""
+"""A label file in Audible623's format, ``video_id,sound_label,class[,annotated]``, that grows row by row."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def check_label_file(path: Path) -> None:
 def merge_labels(path: Path, rows: Sequence[LabelRow]) -> None:
     """Put rows into a label file, in the place of those of the same videos; everything else in it stays.
 
+    So do further cells of the replaced rows: annotated spans tell who has looked where, whatever was found.
     The file is made where it is missing, and replaced in one step.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.errors import UserError, VideoError
+from pipeline.errors import UserError, VideoError, telling
 from pipeline.files.atomic import write_text
 from pipeline.video.probe import VideoInfo, probe
 from ta2net.hits.peaks import spaced
@@ -21,6 +21,7 @@ from ta2net.label.listening_page import PAGE, write_label_page
 from ta2net.label.onsets import novelty, onsets
 from ta2net.label.snap import nearest_frames
 from ta2net.label.sound import Mono, sound_blocks
+from ta2net.media.faults import ERROR_LOG, told_fault
 from ta2net.media.inputs import folders_of
 
 LABELS, ONSETS = "labels.csv", "onsets.csv"
@@ -29,12 +30,16 @@ ONSET_COLUMNS = ("frame", "frame_time_s", "onset_time_s", "above_db", "confidenc
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one video; ``failure`` says why there are no labels."""
+    """What became of one video; ``failure`` says why there are no labels.
+
+    With ``fault`` that is a fault of the program, whose traceback is where ``failure`` says.
+    """
 
     path: Path
     folder: Path
     heard: Heard | None = None
     failure: str | None = None
+    fault: bool = False
 
 
 def hear(path: str | Path, *, threshold: float, min_distance: int, quiet: bool = True) -> Heard:
@@ -90,15 +95,17 @@ def label_videos(
     check_label_file(labels)
     for path, folder in folders_of(paths, out).items():
         try:
-            heard = hear(path, threshold=threshold, min_distance=min_distance, quiet=False)
-            write_onsets(heard.onsets, folder / ONSETS)
-            write_label_page(heard, folder / PAGE)
-            frames = tuple(onset.frame for onset in heard.onsets)
-            merge_labels(labels, [LabelRow(path.stem, frames, class_name)])
+            with telling():
+                heard = hear(path, threshold=threshold, min_distance=min_distance, quiet=False)
+                (folder / ERROR_LOG).unlink(missing_ok=True)
+                write_onsets(heard.onsets, folder / ONSETS)
+                write_label_page(heard, folder / PAGE)
+                frames = tuple(onset.frame for onset in heard.onsets)
+                merge_labels(labels, [LabelRow(path.stem, frames, class_name)])
         except UserError as error:
             yield Outcome(path, folder, failure=error.message)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the file, and the rest go on
-            yield Outcome(path, folder, failure=f"{path}: {type(error).__name__}: {error}")
+            yield Outcome(path, folder, failure=told_fault(error, path, folder), fault=True)
         else:
             yield Outcome(path, folder, heard)
 

@@ -165,8 +165,6 @@ class Rule(Method):
     ``measure`` takes the pictures in pieces, ``curve`` what was measured of all frames: a film of any length.
     """
 
-    Params: ClassVar[type[MethodParams]] = MethodParams
-
     @abstractmethod
     def measure(self, fields: Any, steps_per_px: float) -> NDArray[np.float64]:
         """Some numbers of each frame alone.

@@ -23,6 +23,7 @@ from pipeline.errors import UserError
 from pipeline.files.atomic import written_beside
 from ta2net.fast import accelerate
 from ta2net.methods.method import ClipShape, NetworkMethod, method_of
+from ta2net.methods.rules import RULES_REVISION
 from ta2net.params import Params, modernized, parse
 
 FORMAT = 2
@@ -180,6 +181,7 @@ def write_trained(
     document = {
         "params": params.model_dump(mode="json"),
         "thresholds": dict(thresholds),
+        "rules": RULES_REVISION,
         "validation": dict(validation),
         "provenance": dict(provenance),
         "operating_points": operating_points or {},

@@ -25,6 +25,7 @@ from pipeline.video.probe import VideoInfo, probe
 from ta2net.evaluation.threshold import SENSITIVITIES
 from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.hit import Hit, hits_at
+from ta2net.hits.inference import with_infer
 from ta2net.hits.scoring import Scores, make_scorer
 from ta2net.networks.built_in import network_path
 from ta2net.networks.checkpoint import load_trained
@@ -77,6 +78,7 @@ class File2Hits:
     Attributes:
         params: those the network was trained with; its flow model estimates the flow here, too.
         document: of the checkpoint: thresholds, validation, provenance.
+        notes: what was given in place of the checkpoint's own, one line each.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class File2Hits:
         sensitivity: str | None = None,
         min_distance: int | None = None,
         flow_checkpoint: str | None = None,
+        stride: int | None = None,
+        flip_average: bool | None = None,
     ) -> None:
         """Load a checkpoint.
 
@@ -98,17 +102,21 @@ class File2Hits:
                 that the validation rows chose for it, see ``ta2net.evaluation.threshold.SENSITIVITIES``.
             min_distance: least distance of hits in frames, in place of the trained one.
             flow_checkpoint: the flow model's weights, if they lie elsewhere than when it was trained.
+            stride: distance of windows in frames, in place of the trained one.
+            flip_average: whether every window is also shown mirrored, in place of what it was trained with.
 
         Raises:
             UserError: the checkpoint, its flow model's weights or the device are not to be had; both a
-                threshold and a sensitivity; a sensitivity that the checkpoint does not know.
+                threshold and a sensitivity; a sensitivity that the checkpoint does not know; a stride longer
+                than a window.
         """
         if threshold is not None and sensitivity is not None:
             raise UserError("a threshold and a sensitivity both say which hits count; give one of them")
         where = chosen_device(device)
         path = network_path(checkpoint)
         trained = load_trained(path, where)
-        self.params, self.document = trained.params, trained.document
+        self.document = trained.document
+        self.params, self.notes = with_infer(trained.params, path, stride=stride, flip_average=flip_average)
         peaks = self.params.peaks
         if min_distance is not None:
             peaks = peaks.model_copy(update={"min_distance": min_distance})
@@ -175,6 +183,8 @@ def predict(
     sensitivity: str | None = None,
     min_distance: int | None = None,
     flow_checkpoint: str | None = None,
+    stride: int | None = None,
+    flip_average: bool | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Prediction:
@@ -199,6 +209,8 @@ def predict(
         sensitivity=sensitivity,
         min_distance=min_distance,
         flow_checkpoint=flow_checkpoint,
+        stride=stride,
+        flip_average=flip_average,
     )
     return predictor(path, start_s=start_s, end_s=end_s)
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+import click
+
+from pipeline.errors import UserError, telling
 from ta2net.deliver.exports.registry import formats_named, write_exports
 from ta2net.deliver.report import ENTRY, PAGE
 from ta2net.hits.hit import HIGH_RECALL_SCORE, hits_at, write_hits
 from ta2net.hits.saved import SCORES, write_scores
+from ta2net.media.faults import ERROR_LOG, told_fault
 from ta2net.media.film import look_at, timeline_of
 from ta2net.media.inputs import folders_of, videos_of
 from ta2net.networks.built_in import network_path
@@ -31,12 +34,14 @@ class Outcome:
         folder: where its results are.
         hits: how many were found; None if it failed or was skipped.
         failure: why it failed.
+        fault: it failed by a fault of the program, whose traceback is where ``failure`` says.
     """
 
     path: Path
     folder: Path
     hits: int | None = None
     failure: str | None = None
+    fault: bool = False
 
 
 Deliver = Callable[[Prediction, Path], None]
@@ -57,28 +62,42 @@ def predict_files(
     """Predict file by file; each leaves hits.csv, candidates.csv, scores.csv and what ``deliver`` adds.
 
     hits.csv is written last: where it is, a run has come to its end. ``skip_existing`` leaves a folder with
-    all files of ``complete`` as it is.
+    all files of ``complete`` as it is. A fault of the program leaves ``ERROR_LOG`` there.
     """
     for path, folder in folders_of(paths, out).items():
         if skip_existing and all((folder / name).is_file() for name in complete):
             yield Outcome(path, folder)
             continue
         try:
-            found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
-            for name in (HITS, PAGE, ENTRY):  # of an earlier run: not complete again before the end
-                (folder / name).unlink(missing_ok=True)
-            write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
-            every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
-            candidates = hits_at(found.name, every, found.info.times_s, found.scores)
-            write_hits(candidates, folder / CANDIDATES)
-            deliver(found, folder)
-            write_hits(found.hits, folder / HITS)
+            with telling():
+                hits = _predict(predictor, path, folder, deliver, start_s, end_s)
         except UserError as error:
             yield Outcome(path, folder, failure=error.message)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the file, and the rest go on
-            yield Outcome(path, folder, failure=f"{path}: {type(error).__name__}: {error}")
+            yield Outcome(path, folder, failure=told_fault(error, path, folder), fault=True)
         else:
-            yield Outcome(path, folder, hits=len(found.hits))
+            yield Outcome(path, folder, hits=hits)
+
+
+def _predict(
+    predictor: File2Hits,
+    path: Path,
+    folder: Path,
+    deliver: Deliver,
+    start_s: float | None,
+    end_s: float | None,
+) -> int:
+    """The files of one video; how many hits it has."""
+    found = predictor(path, start_s=start_s, end_s=end_s, quiet=False)
+    for name in (HITS, PAGE, ENTRY, ERROR_LOG):  # of an earlier run: not complete again before the end
+        (folder / name).unlink(missing_ok=True)
+    write_scores([(found.name, found.info.times_s, found.scores)], folder / SCORES)
+    every = Scores2Hits(HIGH_RECALL_SCORE, predictor.decide.peaks).found(found.scores)
+    candidates = hits_at(found.name, every, found.info.times_s, found.scores)
+    write_hits(candidates, folder / CANDIDATES)
+    deliver(found, folder)
+    write_hits(found.hits, folder / HITS)
+    return len(found.hits)
 
 
 def predict_videos(
@@ -109,6 +128,8 @@ def predict_videos(
     paths = videos_of(inputs)
     known = None if labels is None else read_labels(labels, [path.stem for path in paths])
     predictor = File2Hits(checkpoint, **options)
+    for note in predictor.notes:
+        click.echo(note, err=True)
     file = network_path(checkpoint)
     network = str(checkpoint) if checkpoint else f"{file.name}, built in: has seen rendered clips only"
     reporter = Reporter(predictor, network, known, start_s, end_s)

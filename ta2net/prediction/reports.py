@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.spans import Spans
 from pipeline.video.decode import open_video
 from ta2net.deliver.report import (
     PAGE,
@@ -40,10 +41,13 @@ class Labels:
     Attributes:
         path: of the file.
         frames: labelled frames in order, by video id.
+        annotated: half-open spans outside of which a video's labels tell nothing, by video id; all frames are
+            annotated where there are none.
     """
 
     path: Path
     frames: Mapping[str, tuple[int, ...]]
+    annotated: Mapping[str, Spans] = field(default_factory=dict)
 
     def of(self, name: str, n_frames: int) -> tuple[int, ...] | None:
         """The labels of a video; None: it has none.
@@ -70,7 +74,12 @@ def read_labels(path: Path, names: Iterable[str]) -> Labels:
         UserError: see ``read_frame_file``; or none of the videos is labelled there.
     """
     found = read_frame_file(path, None)
-    labels = Labels(path, {name: video.frames for name, video in found.videos.items()})
+    videos = found.videos
+    labels = Labels(
+        path,
+        {name: video.known(video.frames) for name, video in videos.items()},
+        {name: video.annotated for name, video in videos.items() if video.annotated is not None},
+    )
     if not any(name in labels.frames for name in names):
         raise UserError(
             f"{path}: labels none of these videos; its video_id must be the file's name without extension"
@@ -111,12 +120,13 @@ class Reporter:
             maps={} if maps is None else {hit.frame: maps[hit.frame] for hit in found.hits},
             facts=[*self.facts(), *_video_facts(found)],
             labels=None if self.labels is None else self.labels.of(found.name, info.n_frames),
+            annotated=None if self.labels is None else self.labels.annotated.get(found.name),
         )
         reader = self.predictor.params.decode.reader
         pictures = cut(open_video(info.path, reader, PICTURES_AT_A_TIME), first, stop)
         kinematics = self.predictor.kinematics
         small = write_report(subject, pictures, kinematics, folder / PAGE, index="../index.html", quiet=False)
-        labels = labels_in_short(subject.comparison, len(found.hits))
+        labels = labels_in_short(subject.comparison, len(subject.judged))
         write_entry(Entry(timeline.name, subject.duration_s, len(found.hits), labels, small), folder)
 
     def write_index(self, outcomes: Sequence[Outcome], out: Path) -> Path:

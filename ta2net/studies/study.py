@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.params import Count, Section, parse_params, read_yaml
 from ta2net.networks.checkpoint import BEST
-from ta2net.params import Params, overlay, write_params
+from ta2net.params import InferParams, Params, overlay, write_params
 from ta2net.studies.plots import save_study
 
 FIGURES = {
@@ -54,6 +54,7 @@ class Run:
     seed: int
     folder: Path
     checkpoint: Path
+    infer: InferParams
 
     @property
     def trains(self) -> bool:
@@ -133,7 +134,8 @@ def _prepared(study: Study, start: dict[str, Any], row: str, seed: int, work: Pa
     }
     params = parse_params(overlay(document, places), Params, f"row {row} of the study")
     write_params(params, folder / "params.yaml")
-    return Run(row, seed, folder, work / study.trained_as.get(row, row) / str(seed) / "run" / BEST)
+    checkpoint = work / study.trained_as.get(row, row) / str(seed) / "run" / BEST
+    return Run(row, seed, folder, checkpoint, params.infer)
 
 
 def _execute(run: Run) -> str | None:
@@ -141,7 +143,7 @@ def _execute(run: Run) -> str | None:
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # runs side by side must not spin
     log = run.folder / "log.txt"
     steps = [["stages.train"]] if run.trains else []
-    steps.append(["stages.evaluate", "--checkpoint", str(run.checkpoint)])
+    steps.append(["stages.evaluate", "--checkpoint", str(run.checkpoint), *_inference(run)])
     with log.open("w", encoding="utf-8") as stream:
         for module, *more in steps:
             command = [sys.executable, "-m", module, "--params", str(run.folder / "params.yaml"), *more]
@@ -149,6 +151,14 @@ def _execute(run: Run) -> str | None:
             if done.returncode:
                 return f"{module} ended with exit code {done.returncode}; see {log}"
     return None
+
+
+def _inference(run: Run) -> list[str]:
+    """Options for a network of another row, which would else be shown windows as that row says."""
+    if run.trains:
+        return []
+    flip = "--flip-average" if run.infer.flip_average else "--no-flip-average"
+    return ["--stride", str(run.infer.stride), flip]
 
 
 def collected(study: Study, runs: Sequence[Run]) -> dict[str, Any]:

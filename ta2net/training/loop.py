@@ -24,7 +24,7 @@ from ta2net.evaluation.metrics_json import data_section
 from ta2net.evaluation.rows import stored_rows
 from ta2net.fast import accelerate
 from ta2net.methods.batch import Batch
-from ta2net.methods.method import NetworkMethod, method_of
+from ta2net.methods.method import NetworkMethod, Rule, method_of
 from ta2net.networks import checkpoint as files
 from ta2net.networks.checkpoint import clip_shape
 from ta2net.params import Params
@@ -36,6 +36,7 @@ from ta2net.training.processes import ShareLoader, leave, make_fabric, places_of
 from ta2net.training.progress import Progress, TimedBatches, as_csv
 from ta2net.training.provenance import provenance
 from ta2net.training.resume import State, resume_from, run_identity, seed_process, write_state
+from ta2net.training.rule import choose_threshold
 from ta2net.training.step import Losses, Step
 from ta2net.training.validation import Validation
 
@@ -248,6 +249,8 @@ class Trainer:
 
 def train(params: Params) -> Progress:
     """Train as ``params`` say and leave ``best.safetensors`` in ``train.dir``."""
+    if isinstance(method_of(params.method), Rule):
+        return choose_threshold(params)
     progress = Trainer(params).fit()
     leave()
     return progress

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from pipeline.catalog import Row
 from pipeline.files.atomic import LEFT_OVER
+from pipeline.spans import Spans
 from pipeline.store import FlowStore
 from ta2net.clips.sampler import ClipPlan
 from ta2net.networks import checkpoint as files
@@ -177,5 +178,13 @@ def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str
     for speed in ("cache_bytes", "gpu_cache_bytes", "loader_threads"):
         del relevant["clips"][speed]
     made_of = store.fingerprints()  # in one pass: the store may be far away
-    data = [(row.row_id, row.split, row.hits, row.annotated_until, made_of.get(row.row_id)) for row in rows]
+    data = [(row.row_id, row.split, row.labels, _annotated(row), made_of.get(row.row_id)) for row in rows]
     return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()
+
+
+def _annotated(row: Row) -> int | Spans:
+    """A row's spans; one from frame 0 on as its end, which is what versions that knew no other wrote."""
+    spans = row.annotated
+    if len(spans) > 1 or (spans and spans[0][0] > 0):
+        return spans
+    return spans[0][1] if spans else 0

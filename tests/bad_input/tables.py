@@ -10,6 +10,7 @@ from tests.bad_input.case import Case
 
 HEAD = "video_id,sound_label,class\n"
 GOOD = 'one,"7,15,23",ball\n'
+SPANNED = "video_id,sound_label,class,annotated\n" + 'one,"7,15,23",ball,\n'
 HITS = "row_id,frame,time_s,probability,x_fraction,y_fraction\n"
 CATALOG = ("catalog",)
 EXPORT = ("export", "--video", "videos/one.mp4", "--hits", "hits.csv", "--format", "all", "--out", "out")
@@ -135,6 +136,12 @@ CASES = (
     row("label_of_5000_digits", f'two,"{"9" * 5000}",ball\n', "not a frame number"),
     row("label_arabic_digits", 'two,"\u0665",ball\n', "not a frame number"),
     row("labels_behind_the_end", 'two,"900",ball\n', "all labels lie behind"),
+    labels("spans_end_before_they_begin", SPANNED + "two,5,ball,9-2\n", "line 3 .two.: annotated holds '9-2': the span ends"),
+    labels("spans_in_letters", SPANNED + "two,5,ball,all\n", "line 3 .two.: annotated holds 'all': not a span"),
+    labels("spans_of_5000_digits", SPANNED + f"two,5,ball,0-{'9' * 5000}\n", "annotated holds .*: not a span"),
+    labels("spans_behind_the_end", SPANNED + "two,,ball,900-999\n", "all annotated spans lie behind"),
+    labels("spans_cut_at_the_end", SPANNED + "two,5,ball,0-999999999\n", "1 repaired", code=0),
+    labels("spans_without_labels_quotes", "video_id,sound_label,class,annotated\ntwo,5,6,7\n", "annotated holds '7'"),
     row("labels_without_quotes", "two,5,6,7\n", "double quotes"),
     row("too_few_cells", "two\n", "no cell for"),
     row("formula_as_label", "two,\"=cmd|'/C calc'!A0\",ball\n", "not a frame number"),

@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -283,9 +284,9 @@ ROW = Row(
     path="film.mp4",
     split="train",
     class_name="ball",
-    hits=(1, 2),
-    hit_positions_px=((1.0, 2.0), (3.0, 4.0)),
-    annotated_until=9,
+    labels=(1, 2),
+    label_positions_px=((1.0, 2.0), (3.0, 4.0)),
+    annotated=((0, 9),),
     fps=Fraction(25),
     n_frames=9,
     sha256="0" * 64,
@@ -301,7 +302,7 @@ def test_catalogs(content: bytes, file: Path) -> None:
         for name in ("row_id", "source", "video_id", "group", "path", "class_name", "sha256"):
             assert isinstance(getattr(row, name), str)
         assert row.split in ("train", "val", "eval")
-        assert all(isinstance(number, int) for number in (*row.hits, row.n_frames, row.annotated_until))
+        assert all(isinstance(number, int) for number in (*row.labels, row.n_frames, *chain(*row.annotated)))
         assert row.fps > 0
 
 
@@ -314,8 +315,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[FlowStore, bytes]:
         n_frames=n,
         fps=Fraction(25),
         first_frame=0,
-        hits=(3, 7),
-        annotated_until=n,
+        labels=(3, 7),
+        annotated=((0, n),),
         video_size=(8, 12),
         flow_size=(8, 12),
         store_size=size,
@@ -343,7 +344,7 @@ def use(folder: Path, content: bytes) -> None:
     value_or_words(lambda: list(opened.rows()))
     for deep in (False, True):
         assert json.dumps(examine(opened.place, deep=deep).to_json())
-    value_or_words(lambda: opened.update_labels("film", (1,), 2))
+    value_or_words(lambda: opened.update_labels("film", (1,), ((0, 2),)))
 
 
 @given(data=st.data())

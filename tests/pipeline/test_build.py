@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from pipeline.build import Failure, build
 from pipeline.build.row import RowDone, RowJob, compute_row, row_fingerprint
 from pipeline.catalog import Catalog, write_catalog
-from pipeline.errors import UserError, WeightsError
+from pipeline.errors import InternalError, UserError, WeightsError
 from pipeline.flow import flow_identity, make_estimator, resample_flow, resize_frames
 from pipeline.kinematics import decode, hold_edges, inflection
 from pipeline.store import FlowStore, create_store
@@ -60,7 +60,7 @@ def test_rows_hold_what_a_straight_computation_gives(builds, catalog, params):
     assert attributes.flow_size == (48, 64)
     assert attributes.store_size == (24, 32)
     assert attributes.fps == 25
-    assert attributes.hits == (5,)
+    assert attributes.labels == (5,)
     assert attributes.estimator["model"] == "dis"
 
 
@@ -74,12 +74,12 @@ def test_only_what_changed_is_done(builds, videos, catalog, params, tmp_path):
     assert builds.counts(build(more, params)) == (1, 3, 0, 0, 0)
     assert {row_id: made_at(params)[row_id] for row_id in first} == first
 
-    relabelled = dataclasses.replace(added, hits=(1, 8), annotated_until=12)
+    relabelled = dataclasses.replace(added, labels=(1, 8), annotated=((0, 12),))
     before = made_at(params)
     assert builds.counts(build(Catalog((*catalog.rows, relabelled)), params)) == (0, 3, 1, 0, 0)
     assert made_at(params) == before
-    assert FlowStore(params.store.path).attributes("v9").hits == (1, 8)
-    assert FlowStore(params.store.path).attributes("v9").annotated_until == 12
+    assert FlowStore(params.store.path).attributes("v9").labels == (1, 8)
+    assert FlowStore(params.store.path).attributes("v9").annotated == ((0, 12),)
 
     assert builds.counts(build(catalog, params)) == (0, 3, 0, 1, 0)
     assert FlowStore(params.store.path).row_ids() == ["v0", "v1", "v2"]
@@ -114,7 +114,7 @@ def test_what_changes_the_fingerprint(builds, catalog, params, tmp_path):
     reference = fingerprint()
     identity = flow_identity(params.flow)
     for same in (
-        fingerprint(of=dataclasses.replace(row, hits=(), annotated_until=3, path="x", split="eval")),
+        fingerprint(of=dataclasses.replace(row, labels=(), annotated=((0, 3),), path="x", split="eval")),
         fingerprint(builds.make_params(tmp_path, build__workers=7, decode__chunk_frames=64, flow__batch=3)),
         fingerprint(identity={**identity, "checkpoint": "renamed.ckpt"}),
     ):
@@ -161,6 +161,7 @@ def test_one_bad_video_does_not_stop_the_others(builds, videos, tmp_path, params
     assert [failure["kind"] for failure in failures.values()] == [
         *("VideoError", "FileNotFoundError", "VideoError", "UserError", "UserError")
     ]
+    assert {failure["traceback"] for failure in failures.values()} == {""}
     assert "the file changed since the catalog was made" in failures["v2"]["reason"]
     assert "14 frames, but the catalog says 15" in failures["v1"]["reason"]
     assert failures["bad"]["path"] == str(bad)
@@ -247,11 +248,11 @@ def test_what_another_builder_made_meanwhile_is_taken(catalog, params):
     assert (found.frames, found.seconds) == (14, 0.0)
     assert made_at(params) == before
     # with other labels it is another row
-    relabelled = dataclasses.replace(catalog.rows[0], hits=(2,))
+    relabelled = dataclasses.replace(catalog.rows[0], labels=(2,))
     made = compute_row(RowJob(relabelled, *rest))
     assert isinstance(made, RowDone)
     assert made.seconds >= made.flow_s > 0
-    assert FlowStore(params.store.path).attributes("v0").hits == (2,)
+    assert FlowStore(params.store.path).attributes("v0").labels == (2,)
 
 
 def test_a_running_scheduler(builds, catalog, tmp_path):
@@ -347,3 +348,22 @@ def test_nothing_to_do_starts_nothing(builds, catalog, params, monkeypatch):
     monkeypatch.setattr("pipeline.build.schedulers.connected", None)
     monkeypatch.setattr("pipeline.build.builder.make_estimator", None)
     assert builds.counts(build(catalog, params)) == (0, 3, 0, 0, 0)
+
+
+def test_a_fault_of_the_program_is_reported_as_one(builds, videos, params, monkeypatch):
+    """With its traceback in the list of failures; the other rows are made."""
+
+    def faulty(row, _info):
+        if row.row_id == "v1":
+            raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("pipeline.build.row._check_length", faulty)
+    catalog = Catalog(tuple(builds.row_of(video) for video in videos))
+    with pytest.raises(InternalError, match=r"1 by a fault of the program; please report it with") as caught:
+        build(catalog, params)
+    assert caught.value.exit_code == 1
+    (failure,) = failures_of(params)
+    assert failure["reason"] == f"{videos[1]}: internal error (ZeroDivisionError: oh)"
+    assert 'raise ZeroDivisionError("oh")' in failure["traceback"]
+    assert "v1" not in FlowStore(params.store.path).row_ids()
+    assert len(FlowStore(params.store.path).row_ids()) == len(videos) - 1

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from pipeline.catalog import read_catalog
+from pipeline.errors import UserError
 from stages.catalog import main
 
 HEADER = "video_id,sound_label,class\n"
@@ -70,15 +71,15 @@ def test_a_good_data_set(bench: Bench) -> None:
     rows = bench.rows()
     assert list(rows) == ["a", "a~2", "b"]
     assert [row.split for row in rows.values()] == ["train", "train", "eval"], "one group alone has no val"
-    assert (rows["a"].hits, rows["a~2"].hits, rows["b"].hits) == ((3, 9), (12,), ())
-    assert [row.annotated_until for row in rows.values()] == [10, 13, 10]
+    assert (rows["a"].labels, rows["a~2"].labels, rows["b"].labels) == ((3, 9), (12,), ())
+    assert [row.annotated for row in rows.values()] == [((0, 10),), ((0, 13),), ((0, 10),)]
     assert (rows["a"].fps, rows["a"].n_frames, rows["a"].group) == (Fraction(30), 20, "a")
-    assert rows["a"].hit_positions_px is None
+    assert rows["a"].label_positions_px is None
     assert Path(rows["a"].path).is_file()
     assert len(rows["a"].sha256) == 64
     report = bench.report()
     assert (report["splits"]["train"]["rows"], report["splits"]["eval"]["rows"]) == (2, 1)
-    assert report["splits"]["train"]["hits"] == 3
+    assert report["splits"]["train"]["labels"] == 3
     [doubt] = report["doubtful"]
     assert (doubt["line"], doubt["video_id"]) == (3, "a")
     assert "the same video as" in doubt["message"]
@@ -156,9 +157,55 @@ def test_labels_behind_the_end_are_dropped_and_told(bench: Bench) -> None:
     bench.video("a.mp4")
     bench.labels("eval", 'a,"3,19,20,31",x')
     assert bench.run().exit_code == 0
-    assert bench.rows()["a"].hits == (3, 19)
+    assert bench.rows()["a"].labels == (3, 19)
     [repair] = bench.report()["repaired"]
     assert repair["message"] == "labels behind the last frame (19) dropped: 20, 31"
+
+
+def test_annotated_spans_are_cut_and_labels_outside_dropped(bench: Bench) -> None:
+    """A row with spans of its own keeps to them; the others to ``source.annotated_frames``."""
+    for name in "abcd":
+        bench.video(f"{name}.mp4")
+    (bench.root / "train.csv").write_text(
+        "video_id,sound_label,class,annotated\n"
+        'a,"3,7,16,25",x,0-4 15-99\n'
+        'b,"3,7",x,\n'
+        'c,"3,7",x,5-8\n'
+        "d,3,x,20-30\n"
+    )
+    result = bench.run(annotated_frames=5, allow_refused=1)
+    assert result.exit_code == 0, result.output
+    rows = bench.rows()
+    assert {name: (row.labels, row.annotated) for name, row in rows.items()} == {
+        "a": ((3, 16), ((0, 5), (15, 20))),
+        "b": ((3, 7), ((0, 8),)),
+        "c": ((7,), ((5, 9),)),
+    }
+    report = bench.report()
+    assert [(one["line"], one["message"]) for one in report["repaired"]] == [
+        (2, "labels behind the last frame (19) dropped: 25"),
+        (2, "annotated spans cut at the last frame (19): 0-4 15-19"),
+        (2, "labels outside the annotated spans (0-4 15-19) dropped: 7"),
+        (4, "labels outside the annotated spans (5-8) dropped: 3"),
+    ]
+    [refused] = report["refused"]
+    assert refused["line"] == 5
+    assert "20 frames and all annotated spans lie behind them (20-30)" in refused["message"]
+
+
+def test_a_catalog_of_an_earlier_version_asks_for_the_stage(bench: Bench) -> None:
+    bench.video("a.mp4")
+    bench.labels("train", "a,3,x")
+    assert bench.run().exit_code == 0
+    file = bench.root / "out" / "catalog.jsonl"
+    row = json.loads(file.read_text())
+    labels, positions = row.pop("labels"), row.pop("label_positions_px")
+    [(_, stop)] = row.pop("annotated")
+    file.write_text(
+        json.dumps({**row, "hits": labels, "hit_positions_px": positions, "annotated_until": stop})
+    )
+    with pytest.raises(UserError, match=r"line 1: .*earlier version.* run the catalog stage again"):
+        read_catalog(file)
 
 
 def test_a_folder_name_that_is_no_text_is_refused(bench: Bench) -> None:
@@ -208,8 +255,8 @@ def test_positions_of_the_embedded_data_set(bench: Bench) -> None:
     assert bench.run(name="impacts").exit_code == 0
     rows = bench.rows()
     assert rows["a"].source == "impacts"
-    assert rows["a"].hit_positions_px == ((10.5, 20.25), (11.0, 21.0))
-    assert rows["b"].hit_positions_px is None
+    assert rows["a"].label_positions_px == ((10.5, 20.25), (11.0, 21.0))
+    assert rows["b"].label_positions_px is None
     [doubt] = bench.report()["doubtful"]
     assert "no contact at frames 4" in doubt["message"]
 
@@ -250,6 +297,6 @@ def test_real_labelled_clips(bench: Bench, shared: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = bench.rows()
     assert rows["v_SoccerJuggling_g23_c01"].group == "v_SoccerJuggling_g23"
-    assert rows["v_SoccerJuggling_g23_c01"].hits[-1] == 238
+    assert rows["v_SoccerJuggling_g23_c01"].labels[-1] == 238
     assert rows["v_BoxingPunchingBag_g05_c01"].n_frames == 296
     assert bench.report()["counts"]["refused"] == 0

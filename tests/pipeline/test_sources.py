@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pipeline.errors import UserError
 from pipeline.params import DataParams, ImpactsParams, SourceParams
 from pipeline.sources import audible623, impacts
-from pipeline.sources.assemble import annotated_until
 from pipeline.sources.audible623 import group_of, parse_labels, read_label_files, video_folders
 from pipeline.sources.findings import Finding, Labelled, Listing, RowRefusedError
 from pipeline.sources.splits import row_ids, validation_groups
 from pipeline.sources.videos import find_video, index_videos
+from pipeline.sources.within import annotated_until
 from pipeline.store.schema import check_row_id
 
 HEADER = "video_id,sound_label,class\n"
@@ -371,6 +371,62 @@ def test_row_ids() -> None:
 )
 def test_annotated_until(hits: tuple[int, ...], n_frames: int, limit: int | None, expected: int) -> None:
     assert annotated_until(hits, n_frames, limit) == expected
+
+
+# ---- annotated spans
+
+
+SPANS_HEADER = "video_id,sound_label,class,annotated\n"
+
+
+def test_the_column_of_annotated_spans(listing: WriteLabels) -> None:
+    read = listing(
+        SPANS_HEADER
+        + 'a,"3,9",x,0-20 40-60\n'
+        + "b,,x,\n"
+        + "c,5,x\n"
+        + "d,5,x,40-60 0-20\n"
+        + "e,5,x,0-20 15-30\n"
+        + "e,5,x,0-30\n"
+    )
+    assert [(row.video_id, row.annotated) for row in read.rows] == [
+        ("a", ((0, 21), (40, 61))),
+        ("b", None),
+        ("c", None),
+        ("d", ((0, 21), (40, 61))),
+        ("e", ((0, 31),)),
+    ]
+    assert told(read.findings, "repaired") == [
+        (5, "annotated spans sorted"),
+        (6, "overlapping annotated spans merged: 0-30"),
+    ]
+    assert told(read.findings, "left_out") == [(7, "the same as line 6")]
+    assert not told(read.findings, "noted")
+
+
+def test_the_same_labels_of_other_spans_are_another_row(listing: WriteLabels) -> None:
+    assert len(listing(SPANS_HEADER + "a,5,x,0-20\na,5,x,0-30\na,5,x,\n").rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("200-150", "annotated holds '200-150': the span ends before it begins; write 150-200"),
+        ("0-20 all", "annotated holds 'all': not a span of frames such as 0-149; correct or delete it"),
+        ("30", "annotated holds '30': not a span"),
+    ],
+)
+def test_what_is_no_span_is_refused(listing: WriteLabels, cell: str, words: str) -> None:
+    read = listing(f"{SPANS_HEADER}a,5,x,{cell}\nb,5,x,0-9\n")
+    [(line, message)] = told(read.findings, "refused")
+    assert line == 2
+    assert message.startswith(words)
+    assert [row.video_id for row in read.rows] == ["b"]
+
+
+def test_a_column_of_spans_comes_once(listing: WriteLabels) -> None:
+    with pytest.raises(UserError, match="the header names annotated twice"):
+        listing("annotated,video_id,sound_label,class,annotated\n")
 
 
 # ---- the embedded data set

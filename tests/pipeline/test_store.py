@@ -30,8 +30,8 @@ def attributes_of(coding=INT16, n=N, fingerprint="f" * 64):
         n_frames=n,
         fps=Fraction(30000, 1001),
         first_frame=0,
-        hits=(3, 7),
-        annotated_until=20,
+        labels=(3, 7),
+        annotated=((0, 20),),
         video_size=(48, 64),
         flow_size=(24, 32),
         store_size=SIZE,
@@ -131,7 +131,7 @@ def test_a_file_is_no_row(store):
     for call in (
         store.attributes,
         lambda name: store.read(name, 0, 1),
-        lambda name: store.update_labels(name, (), 1),
+        lambda name: store.update_labels(name, (), ((0, 1),)),
     ):
         with pytest.raises(StoreError, match="no row a"):
             call("a")
@@ -244,7 +244,7 @@ def test_half_written_labels_go_with_the_next_ones(store):
         store.path / "a" / f".zarr.json.{hidden_path(store.path, 'x').name.split('@')[1]}@{2**22 + 1}@ab.tmp"
     )
     dead.write_bytes(b"half")
-    store.update_labels("a", (1, 2, 9), 15)
+    store.update_labels("a", (1, 2, 9), ((0, 4), (8, 15)))
     assert not dead.exists()
     assert store.validate(deep=True) == []
 
@@ -252,9 +252,9 @@ def test_half_written_labels_go_with_the_next_ones(store):
 def test_labels_change_without_the_arrays(store):
     chunk, _ = write(store)
     before = {path: path.stat().st_mtime_ns for path in store.path.rglob("c/**/*") if path.is_file()}
-    store.update_labels("a", (1, 2, 9), 15)
+    store.update_labels("a", (1, 2, 9), ((0, 4), (8, 15)))
     got = store.attributes("a")
-    assert (got.hits, got.annotated_until) == ((1, 2, 9), 15)
+    assert (got.labels, got.annotated) == ((1, 2, 9), ((0, 4), (8, 15)))
     assert store.fingerprint("a") == "f" * 64
     assert before == {path: path.stat().st_mtime_ns for path in store.path.rglob("c/**/*") if path.is_file()}
     np.testing.assert_array_equal(store.read("a", 0, N).inflection, chunk.inflection)
@@ -332,7 +332,7 @@ def test_labels_of_a_row_that_goes_away_leave_nothing_behind(store):
         store.place.edit("a", removed)  # another builder removes the row in the middle of it
     assert [path.name for path in store.path.iterdir()] == ["zarr.json"]
     with pytest.raises(StoreError, match="no row a"):
-        store.update_labels("a", (1,), 9)
+        store.update_labels("a", (1,), ((0, 9),))
     assert [path.name for path in store.path.iterdir()] == ["zarr.json"]
 
 

@@ -30,8 +30,8 @@ ATTRIBUTES = RowAttributes(
     n_frames=N,
     fps=Fraction(30000, 1001),
     first_frame=0,
-    hits=(3, 7),
-    annotated_until=20,
+    labels=(3, 7),
+    annotated=((0, 20),),
     video_size=(48, 64),
     flow_size=(24, 32),
     store_size=SIZE,
@@ -160,12 +160,12 @@ def test_removing_spares_what_another_builder_writes(store, url):
 def test_labels_change_without_the_arrays(store, url):
     write(store)
     before = objects_of(url).keys()
-    store.update_labels("a", (1, 2, 9), 15)
-    assert (store.attributes("a").hits, store.attributes("a").annotated_until) == ((1, 2, 9), 15)
+    store.update_labels("a", (1, 2, 9), ((0, 15),))
+    assert (store.attributes("a").labels, store.attributes("a").annotated) == ((1, 2, 9), ((0, 15),))
     assert store.validate(deep=True) == []
     assert objects_of(url).keys() == before
     with pytest.raises(StoreError, match="no row b"):
-        store.update_labels("b", (), 3)
+        store.update_labels("b", (), ((0, 3),))
 
 
 def test_labels_of_a_row_that_is_being_replaced_never_name_deleted_arrays(store, url):

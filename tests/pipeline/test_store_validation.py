@@ -11,10 +11,12 @@ import pytest
 import zarr
 from click.testing import CliRunner
 
+from pipeline.build.plan import plan_of
 from pipeline.catalog import Catalog, Row, write_catalog
 from pipeline.kinematics import Coding, KinematicsChunk, encode, hold_edges, inflection
 from pipeline.params import StoreParams
 from pipeline.store import RowAttributes, create_store
+from pipeline.store.checksums import document_checksum
 from pipeline.store.contents import _follows
 from pipeline.store.local import hidden_path
 from pipeline.store.manifest import write_manifest
@@ -36,9 +38,9 @@ def row_of(row_id, hits=(3, 7)):
         path=f"{row_id}.mp4",
         split="train",
         class_name="",
-        hits=hits,
-        hit_positions_px=None,
-        annotated_until=N,
+        labels=hits,
+        label_positions_px=None,
+        annotated=((0, N),),
         fps=Fraction(25),
         n_frames=N,
         sha256="0" * 64,
@@ -54,8 +56,8 @@ def fill(store, row_id, seed=0):
         n_frames=N,
         fps=row.fps,
         first_frame=0,
-        hits=row.hits,
-        annotated_until=N,
+        labels=row.labels,
+        annotated=((0, N),),
         video_size=(48, 64),
         flow_size=(24, 32),
         store_size=SIZE,
@@ -102,7 +104,7 @@ def damage_everything(store):
     group = zarr.open_group(str(store.path), mode="r+")
     chunk_of(store, "a").unlink()
     flip(chunk_of(store, "b", "frames"), 5)  # one pixel
-    store.update_labels("c", (9, 3), 20)
+    store.update_labels("c", (9, 3), ((0, 20),))
     edit(store.path / "d" / "zarr.json", lambda d: d["attributes"].pop("scale"))
     (store.path / "e" / "zarr.json").write_text("{}")
     chunk_of(store, "f").write_bytes(b"garbage")
@@ -178,7 +180,7 @@ def test_checksums_can_be_made_by_hand(store):
 def test_catalog_and_store_are_compared(store):
     for name in "abcd":
         fill(store, name)
-    store.update_labels("b", (3, 8), N)
+    store.update_labels("b", (3, 8), ((0, N),))
     changed = json.loads(json.dumps(row_of("c").to_json()))
     catalog = Catalog((row_of("a"), row_of("b"), Row.from_json({**changed, "sha256": "1" * 64}), row_of("e")))
     found = {(p.row_id, p.kind) for p in examine(store.place, catalog=catalog).problems}
@@ -269,7 +271,7 @@ def test_the_manifest_leads_to_the_store_and_must_agree(tmp_path):
     first = (folder / "manifest.json").read_bytes()
     assert run("validate", folder, "--deep").exit_code == 0
     store.remove("a")
-    store.update_labels("b", (1,), N)
+    store.update_labels("b", (1,), ((0, N),))
     result = run("validate", folder)
     assert result.exit_code == 2
     assert "a: in the manifest, but not in the store" in result.output
@@ -277,7 +279,47 @@ def test_the_manifest_leads_to_the_store_and_must_agree(tmp_path):
     assert run("repair", folder).exit_code == 0  # nothing is broken; the manifest is written anew
     assert run("validate", folder).exit_code == 0
     # the same rows written again give the same manifest: it tracks contents, not attempts
-    store.update_labels("b", (3, 7), N)
+    store.update_labels("b", (3, 7), ((0, N),))
     fill(store, "a")
     write_manifest(store.documents(), url, folder)
     assert (folder / "manifest.json").read_bytes() == first
+
+
+def of_an_earlier_version(store, row_id, until=N):
+    """A row's document as it was when labels were called hits, its checksum made by that version."""
+
+    def change(document):
+        attributes = document["attributes"]
+        del attributes["annotated"]
+        attributes |= {"hits": attributes.pop("labels"), "annotated_until": until}
+        consolidated = document["consolidated_metadata"]["metadata"]
+        attributes["checksums"]["document"] = document_checksum(attributes, consolidated)
+
+    edit(store.path / row_id / "zarr.json", change)
+
+
+def test_labels_of_an_earlier_version_are_read_and_replaced(store):
+    """As they are, checksum and all, until the labels change; the arrays stay whatever becomes of them."""
+    for name in "abc":
+        fill(store, name)
+    for name in "ab":
+        of_an_earlier_version(store, name)
+    of_an_earlier_version(store, "c", until=9)
+    catalog = Catalog(tuple(row_of(name) for name in "abc"))
+    assert (store.attributes("a").labels, store.attributes("a").annotated) == ((3, 7), ((0, N),))
+    assert store.attributes("c").annotated == ((0, 9),)
+    assert store.validate(deep=True) == []
+    plan = plan_of(catalog, store, lambda row: store.fingerprint(row.row_id), None)
+    assert (plan.compute, plan.kept, [row.row_id for row in plan.relabel]) == ([], 2, ["c"])
+    store.update_labels("b", (3,), ((0, 4), (6, 8)))
+    attributes = json.loads((store.path / "b" / "zarr.json").read_text())["attributes"]
+    assert (attributes["labels"], attributes["annotated"]) == ([3], [[0, 4], [6, 8]])
+    assert not {"hits", "annotated_until"} & attributes.keys()
+    assert store.validate(deep=True) == []
+
+
+def test_spans_past_the_last_frame_are_found(store):
+    fill(store, "a")
+    store.update_labels("a", (3,), ((0, 4), (6, N + 1)))
+    [problem] = store.validate()
+    assert f"annotated spans 0-3 6-{N} go past the last frame ({N - 1})" in problem

@@ -30,9 +30,9 @@ def toy_row(row_id: str, split: str, seed: int) -> Row:
         path=f"{row_id}.mp4",
         split=split,
         class_name="square",
-        hits=hits,
-        hit_positions_px=None,
-        annotated_until=N_FRAMES,
+        labels=hits,
+        label_positions_px=None,
+        annotated=((0, N_FRAMES),),
         fps=Fraction(25),
         n_frames=N_FRAMES,
         sha256="0" * 64,
@@ -47,7 +47,7 @@ def toy_kinematics(row: Row) -> tuple[np.ndarray, np.ndarray]:
     places = []
     for t in range(N_FRAMES):
         places.append(position)
-        if t in row.hits:
+        if t in row.labels:
             direction = -direction
         position += 2 * direction
     steps = np.diff(places)
@@ -77,8 +77,8 @@ def toy_data(tmp_path_factory) -> Path:
             n_frames=N_FRAMES,
             fps=row.fps,
             first_frame=0,
-            hits=row.hits,
-            annotated_until=row.annotated_until,
+            labels=row.labels,
+            annotated=row.annotated,
             video_size=(SIZE, SIZE),
             flow_size=(SIZE, SIZE),
             store_size=(SIZE, SIZE),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from pipeline.errors import UserError, VideoError
+from ta2net.cli import main
 from ta2net.hits.saved import SCORES, read_scores
 from ta2net.hits.scoring import Scores
 from ta2net.media.inputs import folders_of, videos_of
@@ -64,6 +67,7 @@ class Network:
     def __init__(self):
         self.decide = Scores2Hits(0.5, PeaksParams(smoothing_frames=0.0))
         self.seen = []
+        self.notes = ()
 
     def __call__(self, path, **_):
         self.seen.append(path.name)
@@ -89,7 +93,13 @@ def test_bad_files_are_told_and_the_rest_go_on(tmp_path):
     )
     assert [outcome.hits for outcome in outcomes] == [None, 1, None, 1]
     assert outcomes[0].failure.endswith("bad.mp4: not a video")
-    assert outcomes[2].failure.endswith("bug.mp4: ZeroDivisionError: oh")
+    assert [outcome.fault for outcome in outcomes] == [False, False, True, False]
+    log = tmp_path / "out" / "bug" / "error.log"
+    assert outcomes[2].failure == (
+        f"{paths[2]}: internal error (ZeroDivisionError: oh); please report it with {log}"
+    )
+    assert "Traceback" in log.read_text()
+    assert 'raise ZeroDivisionError("oh")' in log.read_text()
     assert [name for name, _ in delivered] == ["one", "two"]
     made = tmp_path / "out" / "one"
     assert [line.split(",")[:3] for line in (made / HITS).read_text().splitlines()[1:]] == [
@@ -98,6 +108,50 @@ def test_bad_files_are_told_and_the_rest_go_on(tmp_path):
     assert [line.split(",")[1] for line in (made / CANDIDATES).read_text().splitlines()[1:]] == ["3", "7"]
     assert read_scores(made / SCORES)["one"].probability[7] == 0.2
     assert not (tmp_path / "out" / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(("one", "two"), 0), (("one", "bad"), 2), (("one", "bug"), 1), (("bad", "bug", "one"), 1)],
+)
+def test_the_exit_code_says_whose_fault_it_is(tmp_path, monkeypatch, names, code):
+    monkeypatch.setattr("ta2net.prediction.many.File2Hits", lambda *_, **__: Network())
+    for name in names:
+        (tmp_path / f"{name}.mp4").touch()
+    videos = [str(tmp_path / f"{name}.mp4") for name in names]
+    done = CliRunner().invoke(main, ["predict", *videos, "--out", str(tmp_path / "out")])
+    assert done.exit_code == code, done.output
+    assert "one.mp4: 1 hits" in done.output
+    assert "Traceback" not in done.output
+    assert ("bad.mp4: not a video" in done.output) == ("bad" in names)
+    assert (f"please report it with {tmp_path / 'out' / 'bug' / 'error.log'}" in done.output) == (
+        "bug" in names
+    )
+
+
+def test_what_the_machine_refuses_is_no_fault_of_the_program(tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    (outcome,) = predict_files(Network(), [tmp_path / "one.mp4"], tmp_path / "out", deliver=full)
+    assert not outcome.fault
+    assert "No space left on device; mend that" in outcome.failure
+
+
+def test_a_fault_that_leaves_no_room_for_its_log_is_told_whole(tmp_path):
+    (tmp_path / "out").write_text("a file where the folder would be")
+    (outcome,) = predict_files(Network(), [tmp_path / "bug.mp4"], tmp_path / "out", deliver=print)
+    assert outcome.fault
+    assert "cannot be written" in outcome.failure
+    assert 'raise ZeroDivisionError("oh")' in outcome.failure
+
+
+def test_a_log_goes_when_its_video_is_done(tmp_path):
+    log = tmp_path / "out" / "one" / "error.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    list(predict_files(Network(), [tmp_path / "one.mp4"], tmp_path / "out", deliver=lambda *_: None))
+    assert not log.exists()
 
 
 def test_complete_folders_are_left_and_incomplete_ones_made_again(tmp_path):

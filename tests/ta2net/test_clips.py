@@ -23,7 +23,7 @@ def changed(params, section, **entries):
 def rows(toy_params):
     """Train rows, their last frames unknown."""
     rows = read_catalog(toy_params.source.catalog).split("train").rows
-    return tuple(replace(row, annotated_until=33) for row in rows)
+    return tuple(replace(row, annotated=((0, 33),)) for row in rows)
 
 
 def loader(rows, params):
@@ -36,6 +36,7 @@ def same(one, other, names):
 
 def test_the_extras_leave_the_draw_of_clips_alone(toy_params, rows):
     """Recorded before there were extras: a pinned result stays what it is."""
+    rows = tuple(replace(row, annotated=((0, row.n_frames),)) for row in rows)
     recorded = [(2, 11, True, True), (4, 4, False, False), (3, 2, False, False), (0, 15, True, False)]
     for jitter, mixup in ((0.0, 0.0), (1.0, 0.0), (0.0, 0.2), (0.5, 1.0)):
         params = changed(toy_params, "clips", jitter=jitter, mixup=mixup)
@@ -58,7 +59,7 @@ def test_labels_follow_their_frames(toy_params, rows, dilation):
             backwards += clip.backwards
             for place in range(30):
                 t = clip.stop - 1 - place if clip.backwards else clip.start + place
-                distances = sorted((abs(hit - t), direction * (hit - t)) for hit in clip.row.hits)
+                distances = sorted((abs(hit - t), direction * (hit - t)) for hit in clip.row.labels)
                 nearest, shown = distances[0]
                 assert batch.offset[i, place] == shown
                 assert batch.hard[i, place] == (nearest <= dilation)
@@ -68,8 +69,25 @@ def test_labels_follow_their_frames(toy_params, rows, dilation):
     assert 0 < backwards < 16
 
 
+def test_frames_between_spans_are_unknown(toy_params, rows):
+    """Forwards and backwards; a clip holds a label that is known, if its row has one."""
+    rows = tuple(replace(row, annotated=((0, 12), (20, 25))) for row in rows)
+    clips = loader(rows, changed(toy_params, "clips", frames=16))
+    backwards = 0
+    for step in range(6):
+        batch = clips.batch(step)
+        for i, clip in enumerate(clips.plan.clips(step)):
+            backwards += clip.backwards
+            frames = range(clip.start, clip.stop)
+            shown = [t < 12 or 20 <= t < 25 for t in frames]
+            assert batch.known[i].tolist() == (shown[::-1] if clip.backwards else shown)
+            known = [t for t in clip.row.labels if t < 12 or 20 <= t < 25]
+            assert not known or set(known) & set(frames)
+    assert 0 < backwards < 24
+
+
 def test_a_row_without_hits_and_padding(toy_params, rows):
-    silent = tuple(replace(row, hits=()) for row in rows)
+    silent = tuple(replace(row, labels=()) for row in rows)
     batch = loader(silent, changed(toy_params, "clips", frames=64)).batch(0)
     assert torch.all(batch.offset[:, :40] == torch.inf)
     assert torch.all(batch.offset[:, 40:] == 0)

@@ -42,10 +42,17 @@ def test_as_many_pairs_as_mir_eval_at_every_tolerance(predicted, labelled, toler
     assert len(match(predicted, labelled, tolerance)[0]) == len(pairs)
 
 
-@given(st.lists(st.tuples(frames, frames), min_size=1, max_size=4), st.sampled_from([10, 24, 25, 30, 90]))
-@settings(max_examples=60, deadline=None)
-def test_50_ms_is_mir_evals_rule(pairs, fps):
+@given(
+    st.lists(st.tuples(frames, frames), min_size=1, max_size=4),
+    # at none of these rates are two frames a window apart, which rounding would decide
+    st.sampled_from(
+        [(50, 10), (50, 24), (50, 25), (50, 30), (50, 90), (80, 15), (80, 24), (80, 30), (80, 60)]
+    ),
+)
+@settings(max_examples=120, deadline=None)
+def test_windows_in_ms_are_mir_evals_rule(pairs, window_and_fps):
     """mir_eval's whole onset measure on one long time line, videos 1000 s apart, is the pooled figure."""
+    window_ms, fps = window_and_fps
     videos = [judged(*pair, fps=fps) for pair in pairs]
     predicted, labelled = (
         np.concatenate([1000 * k + merged_events(side[n]) / fps for k, side in enumerate(pairs)])
@@ -54,11 +61,10 @@ def test_50_ms_is_mir_evals_rule(pairs, fps):
     assume(len(predicted) + len(labelled))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # one of both may be empty
-        f1, precision, recall = mir_eval.onset.f_measure(labelled, predicted)
+        f1, precision, recall = mir_eval.onset.f_measure(labelled, predicted, window=window_ms / 1000)
     event = hit_sections(videos, None, 0)["event"]
-    assert (event["f1_50ms"], event["precision_50ms"], event["recall_50ms"]) == pytest.approx(
-        (f1, precision, recall)
-    )
+    ours = [event[f"{name}_{window_ms}ms"] for name in ("f1", "precision", "recall")]
+    assert ours == pytest.approx([f1, precision, recall])
 
 
 def test_three_frames_at_60_per_second_are_50_ms():
@@ -66,6 +72,14 @@ def test_three_frames_at_60_per_second_are_50_ms():
     labelled = np.arange(0, 290, 7)
     assert onset_matches([judged(labelled + 3, labelled, fps=60)]).tolist() == [len(labelled)]
     assert onset_matches([judged(labelled + 2, labelled, fps=30)]).tolist() == [0]
+
+
+def test_80_ms_are_two_frames_at_25_and_one_at_15_per_second():
+    labelled = np.arange(0, 280, 20)
+    for fps, within in ((25, 2), (15, 1), (60, 4)):
+        videos = [judged(labelled + off, labelled, fps=fps) for off in (within, within + 1)]
+        assert onset_matches(videos, 80).tolist() == [len(labelled), 0]
+        assert hit_sections(videos[:1], None, 20)["event"]["ci95"]["f1_80ms"] == [1.0, 1.0]
 
 
 def test_bias_and_errors_by_hand():
@@ -198,7 +212,7 @@ def test_a_perfect_prediction_is_perfect_everywhere(labelled, data):
         assert sections[section]["ci95"]["f1"] == [1.0, 1.0]
     event = sections["event"]
     ones = [name for name in event if name.startswith(("f1", "recall", "precision", "map"))]
-    assert len(ones) == 4 * 3 + 3 + 4
+    assert len(ones) == 4 * 3 + 2 * 3 + 4
     assert all(event[name] == 1.0 for name in ones)
     assert [event[name] for name in ("bias_ms", "abs_error_ms_p50", "abs_error_ms_p95")] == [0.0] * 3
     assert sections["counting"] == {"mae": 0.0, "obo": 1.0, "videos": 1}
@@ -231,7 +245,7 @@ def test_a_false_hit_raises_no_precision(labelled, predicted, far, height):
         sections.append(hit_sections([judged(found, labelled)], [ranked], 0))
     before, after = sections
     names = [name for name in before["event"] if name.startswith(("precision", "map"))]
-    assert len(names) == 4 + 1 + 4
+    assert len(names) == 4 + 2 + 4
     assert all(after["event"][name] <= before["event"][name] for name in names)
     assert all(after[s]["precision"] <= before[s]["precision"] for s in ("paper", "reference_code"))
 

@@ -173,7 +173,8 @@ def test_what_a_user_can_mend(film, tmp_path, name, text, what):
 def test_the_command_corrects_one_row_and_leaves_the_others(film, tmp_path):
     out = tmp_path / "labels.csv"
     out.write_text(
-        'video_id,sound_label,class,note\nother,"1,2",drum,keep\npal,"3,4",clap,mine\npal,9,clap,twice\n'
+        'video_id,sound_label,class,note,annotated\nother,"1,2",drum,keep,0-9\n'
+        'pal,"3,4",clap,mine,0-6 20-30\npal,9,clap,twice\n'
     )
     path = marks(tmp_path, "1.0\t1.0\ta\n0.2\t0.2\tb\n1.01\t1.01\tc\n")
     arguments = ["import", str(path), "--video", str(film("pal")), "--out", str(out)]
@@ -183,14 +184,18 @@ def test_the_command_corrects_one_row_and_leaves_the_others(film, tmp_path):
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [tuple(row.values()) for row in rows] == [
-        ("other", "1,2", "drum", "keep"),
-        ("pal", "5,25", "clap", "mine"),
+        ("other", "1,2", "drum", "keep", "0-9"),
+        ("pal", "5,25", "clap", "mine", "0-6 20-30"),
     ]
     again = CliRunner().invoke(main, [*arguments[:3], str(film("late")), *arguments[4:], "--class", "knock"])
     assert again.exit_code == 0, again.output
     listing = read_label_files(SourceParams(name="csv", train_labels=str(out), eval_labels=None))
-    found = {row.video_id: (row.labels, row.class_name) for row in listing.rows}
-    assert found == {"other": ((1, 2), "drum"), "pal": ((5, 25), "clap"), "late": ((5, 25), "knock")}
+    found = {row.video_id: (row.labels, row.class_name, row.annotated) for row in listing.rows}
+    assert found == {
+        "other": ((1, 2), "drum", ((0, 10),)),
+        "pal": ((5, 25), "clap", ((0, 7), (20, 31))),
+        "late": ((5, 25), "knock", None),
+    }
 
 
 def test_a_file_that_is_no_label_file_is_left_alone(film, tmp_path):

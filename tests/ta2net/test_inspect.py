@@ -25,7 +25,7 @@ def test_a_video(films, tmp_path):
 
 def test_a_store(toy_data):
     store = FlowStore(toy_data / "flows.zarr")
-    hits = sum(len(store.attributes(row_id).hits) for row_id in store.row_ids())
+    hits = sum(len(store.attributes(row_id).labels) for row_id in store.row_ids())
     facts = dict(facts_of(toy_data / "flows.zarr"))
     assert facts["rows"].startswith("14: ")
     assert facts["frames"] == f"{14 * 40}, {hits} labelled"

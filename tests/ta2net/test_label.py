@@ -166,7 +166,9 @@ def takes(tmp_path, films):
 def test_the_command_labels_a_folder(takes, tmp_path):
     out = tmp_path / "labels"
     out.mkdir()
-    (out / "labels.csv").write_text("video_id,sound_label,class\nolder,7,clap\nknock,1,door\n")
+    (out / "labels.csv").write_text(
+        "video_id,sound_label,class,annotated\nolder,7,clap,0-9\nknock,1,door,0-30\n"
+    )
     done = CliRunner().invoke(main, ["label", str(takes), "--out", str(out)])
     assert done.exit_code == 2, done.output
     assert f"1 of 3 videos failed:\n  {takes / 'mute.mkv'}: no sound track" in done.output
@@ -175,10 +177,10 @@ def test_the_command_labels_a_folder(takes, tmp_path):
         SourceParams(name="csv", train_labels=str(out / "labels.csv"), eval_labels=None)
     )
     assert not listing.findings
-    assert {row.video_id: (row.labels, row.class_name) for row in listing.rows} == {
-        "older": ((7,), "clap"),
-        "knock": ((10, 30), "door"),
-        "calm": ((), "unknown"),
+    assert {row.video_id: (row.labels, row.class_name, row.annotated) for row in listing.rows} == {
+        "older": ((7,), "clap", ((0, 10),)),
+        "knock": ((10, 30), "door", ((0, 31),)),
+        "calm": ((), "unknown", None),
     }
     with (out / "knock" / "onsets.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -209,6 +211,22 @@ def test_two_videos_of_one_name_are_told_before_any_work(takes, tmp_path):
     assert not (tmp_path / "labels.csv").exists()
 
 
+def test_a_fault_of_the_program_stops_none_of_the_others(takes, tmp_path, monkeypatch):
+    def faulty(path, **options):
+        if Path(path).stem == "knock":
+            raise ZeroDivisionError("oh")
+        return hear(path, **options)
+
+    monkeypatch.setattr("ta2net.label.labelling.hear", faulty)
+    videos = [str(path) for path in sorted(takes.glob("*.mkv"))]
+    done = CliRunner().invoke(main, ["label", *videos, "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    log = tmp_path / "knock" / "error.log"
+    assert f"knock.mkv: internal error (ZeroDivisionError: oh); please report it with {log}" in done.output
+    assert "ZeroDivisionError" in log.read_text()
+    assert done.output.count(" labels") >= len(videos) - 1
+
+
 def test_a_real_clip(shared):
     """Real footage with sound: within a frame of the automatic onsets of another program."""
     clips = shared / "clips" / "audio"
@@ -218,3 +236,13 @@ def test_a_real_clip(shared):
         }
     heard = [one.frame for one in hear(clips / "gh_4_table.mp4", threshold=THRESHOLD, min_distance=2).onsets]
     assert np.abs(np.array(heard) - labels["gh_4_table"]).max() <= 1
+
+
+def test_the_benchmark_judges_annotated_frames_alone(takes, tmp_path):
+    """Knocks at frames 10 and 30, of which the first is labelled and the second lies in no span."""
+    (tmp_path / "truth.csv").write_text('video_id,sound_label,class,annotated\nknock,"10,33",x,0-20\n')
+    done = CliRunner().invoke(benchmark, [str(tmp_path / "truth.csv"), str(takes)])
+    assert done.exit_code == 0, done.output
+    assert "1 videos with sound, 1 labelled frames" in done.output
+    (line,) = (line for line in done.output.splitlines() if "--threshold 0.3" in line)
+    assert [cell.strip() for cell in line.split("|")][2:7] == ["1.000"] * 5

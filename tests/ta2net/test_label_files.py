@@ -63,7 +63,7 @@ def test_labels_against_themselves_are_perfect(files):
 
 def test_frames_become_times(files):
     video = compare_files(*files(), FRAMES, FPS).videos[0]
-    np.testing.assert_allclose(video.time_s, np.arange(FRAMES) * 1001 / 30000, rtol=1e-15)
+    np.testing.assert_allclose(video.time_s, np.arange(60 + 1) * 1001 / 30000, rtol=1e-15)  # to the last hit
 
 
 def test_the_command_writes_what_summary_reads(files, tmp_path):
@@ -86,6 +86,59 @@ def test_cells_beyond_the_header_are_noted(files):
     hits, labels = files(HITS, LABELS.replace('"20",drumming', '"20",drumming,,see'))
     notes = compare_files(hits, labels, FRAMES, FPS).notes
     assert f"{labels}, line 3 (b): cells beyond the header ignored: see" in notes
+
+
+SPANNED = (
+    "video_id,sound_label,class,annotated\n"
+    'a,"12,31,32,53",Drumming,0-20 31-40\n'
+    "b,20,drumming,\n"
+    "c,,typing,0-9\n"
+)
+
+
+def test_hits_on_frames_nobody_annotated_are_left_out(files):
+    """Of a: labels 12, 31, 32 and hits 13, 32 stay; 41, right beside a label's span, is neither right nor
+    wrong. Of c nothing is left of a hit at 60, and the one at 5 is false. The hits' own spans count nothing.
+    """
+    hits = HITS.replace('"13,32,60"', '"13,32,41,60"') + 'c,"5,60",x\n'
+    found = compare_files(*files(hits, SPANNED), FRAMES, FPS)
+    assert [video.predicted.tolist() for video in found.videos] == [[13, 32], [22], [5]]
+    assert [video.labelled.tolist() for video in found.videos] == [[12, 31, 32], [20], []]
+    assert any(
+        "labels.csv, line 2 (a): 1 frames outside the annotated spans left out" in n for n in found.notes
+    )
+    metrics = evaluate_files(*files(hits, SPANNED), FRAMES, FPS)
+    assert (metrics["event"]["predicted"], metrics["event"]["labelled"]) == (4, 3)
+    assert metrics["event"]["precision_at_2"] == 0.75
+    assert metrics["event"]["recall_at_2"] == 1.0
+    assert metrics["data"]["labels"] == 4
+    own = HITS.replace("class", "class,annotated").replace('60",x', '60",x,0-0')
+    swapped = compare_files(*files(own, LABELS), FRAMES, FPS)
+    assert swapped.videos[0].predicted.tolist() == [13, 32, 60]
+
+
+def test_spans_that_go_past_the_end_are_cut(files):
+    labels = SPANNED.replace("31-40", "15-35 31-400")
+    notes = compare_files(*files(HITS, labels), FRAMES, FPS).notes
+    where = "labels.csv, line 2 (a): "
+    told = [note.partition(where)[2] for note in notes if where in note]
+    assert "overlapping annotated spans merged: 0-400" in told
+    assert f"annotated spans cut at the last frame ({FRAMES - 1}): 0-{FRAMES - 1}" in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("200-150", "labels.csv, line 2 (a): annotated holds '200-150': the span ends before it begins"),
+        ("all", "labels.csv, line 2 (a): annotated holds 'all': not a span of frames"),
+        ("100-120", "line 2 (a): a video of 100 frames ends before all annotated spans (100-120)"),
+    ],
+)
+def test_spans_that_are_none_are_told_with_file_and_line(files, cell, words):
+    result = run(*files(HITS, SPANNED.replace("0-20 31-40", cell)), "--frames", FRAMES, "--fps", 25)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+    assert "Traceback" not in result.output
 
 
 def test_excluded_videos_are_left_out(files):
@@ -160,7 +213,10 @@ def test_a_missing_file_is_told(files, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--hits h", "--hits also needs --fps, --frames, --labels"),
+        ("--hits h", "--hits also needs --labels"),
+        ("--hits h --labels l --fps 25", "also needs --frames"),
+        ("--hits h --labels l --videos v --fps 25 --frames 9", "do not go together"),
+        ("--videos v", "--videos also needs --hits, --labels"),
         ("--labels l --fps 25", "also needs --frames, --hits"),
         ("--hits h --labels l --frames 9 --fps 25 --checkpoint c", "do not go together"),
         ("--hits h --labels l --frames 9 --fps 25 --params p.yaml", "do not go together"),

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -26,12 +27,50 @@ from ta2net.training.step import Step
 META = torch.device("meta")
 
 
+class Made(TorchFunctionMode):
+    """Remembers calls that make a tensor of Python's numbers for the device.
+
+    Newer versions of torch show such a tensor to the dispatcher, as ``lift_fresh``; 2.11 does not where the
+    device is meta. What ``Crossings`` has seen already is not remembered twice.
+    """
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        before = len(self.seen)
+        result = func(*args, **(kwargs or {}))
+        if len(self.seen) == before and self.sends_numbers(func, args, kwargs or {}, result):
+            self.seen.append(func)
+        return result
+
+    @staticmethod
+    def sends_numbers(func, args, kwargs, result):
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):  # values[[0, 2]]
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            return args[0].device == META and any(isinstance(x, list) for x in index)
+        if func not in (torch.tensor, torch.as_tensor, torch.asarray, torch.Tensor.new_tensor):
+            return False
+        data = kwargs["data"] if "data" in kwargs else args[func is torch.Tensor.new_tensor]
+        return result.device == META and not isinstance(data, torch.Tensor)
+
+
 class Crossings(TorchDispatchMode):
     """Remembers every operation on two devices, and every tensor made of Python's numbers for the device."""
 
     def __init__(self):
         super().__init__()
         self.seen = []
+        self.made = Made(self.seen)
+
+    def __enter__(self):
+        self.made.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.made.__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -105,6 +144,12 @@ def test_the_detector_sees_what_a_gpu_would_be_waited_for():
         torch.zeros(2).to(META)
     assert len(crossings.seen) == 2
     with Crossings() as crossings:
+        values.new_tensor([1.0, 2.0])
+        torch.as_tensor([1.0], device=META)
+        values[[0, 2]]
+    assert len(crossings.seen) == 3
+    with Crossings() as crossings:
         normalized_frames(torch.zeros(1, 3, 2, 2, dtype=torch.uint8, device=META))
         2.0 * values + values.sum()
+        torch.as_tensor(values, device=META)[1:]
     assert crossings.seen == []

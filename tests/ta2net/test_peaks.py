@@ -47,6 +47,59 @@ def test_frames_without_a_score_are_never_hits():
     assert frames_above(scores, 0.4).tolist() == [2, 3, 4]
 
 
+SMOOTH = PeaksParams(smoothing_frames=1.0)
+
+
+@pytest.mark.parametrize(
+    "end", [[0.62, 0.66, 0.57, 0.23], [0.8, 0.6, 0.3, 0.1], [0.51, 0.5, 0.49, 0.27], [0.5] * 4]
+)
+@pytest.mark.parametrize("unseen", [0, 2])
+def test_a_score_that_rises_to_an_end_has_no_peak_there(end, unseen):
+    """As it does where a film begins in mid-motion; ``unseen`` frames beyond have no score."""
+    beyond, rest = [nan] * unseen, [0.1] * 20
+    for side in (1, -1):
+        scores = np.array([*beyond, *end, *rest])[::side]
+        assert candidate_peaks(scores, SMOOTH)[0].tolist() == []
+        # the same bump within the film is a hit
+        inside = np.array([*rest, *end[::-1], *end[1:], *rest])
+        assert len(candidate_peaks(inside, SMOOTH)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "frame"),
+    [([0.9, 0.3, 0.1], 0), ([0.3, 0.9, 0.3], 1), ([0.1, 0.9, 0.2], 1), ([0.1, 0.5, 0.9], 2)],
+)
+def test_a_peak_at_an_end_that_stands_by_itself_is_one(start, frame):
+    scores = np.array([*start, *[0.05] * 20])
+    assert found_above(scores, 0.3, SMOOTH).tolist() == [frame]
+    assert found_above(scores[::-1], 0.3, SMOOTH).tolist() == [len(scores) - 1 - frame]
+
+
+def test_the_height_at_an_end_is_with_silence_beyond():
+    scores = np.array([0.9, 0.3, 0.1, *[0.0] * 9])
+    bell = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    height = (0.9 * bell[4] + 0.3 * bell[5] + 0.1 * bell[6]) / bell.sum()
+    for side in (1, -1):
+        (found,) = candidate_peaks(scores[::side], SMOOTH)[1]
+        assert found == pytest.approx(height)
+
+
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=30).filter(any), st.sampled_from([0.0, 0.5, 1.0, 2.0])
+)
+def test_a_peak_at_an_end_is_one_with_silence_around_too(values, sigma):
+    params = PeaksParams(smoothing_frames=sigma, min_distance=1)
+    scores, silence = np.array(values) / 20, np.zeros(30)
+    alone, _ = candidate_peaks(scores, params)
+    within = candidate_peaks(np.concatenate((silence, scores, silence)), params)[0] - len(silence)
+    assert {0, len(values) - 1} & set(alone) <= set(within)
+
+
+def test_scores_that_only_rise_give_a_threshold_and_no_hit():
+    point = best_threshold([LabelledScores(np.linspace(0.1, 0.8, 30), [10, 20])], SMOOTH)
+    assert (point.threshold, point.recall, point.precision, point.f1) == (0.8, 0.0, 0.0, 0.0)
+
+
 def test_smoothing_keeps_a_constant_and_its_gaps():
     scores = np.array([nan, 0.5, 0.5, 0.5, nan, 0.5, 0.5])
     np.testing.assert_allclose(smoothed(scores, 2.0), scores)
@@ -107,6 +160,15 @@ def test_no_score_at_all_is_an_error():
         best_threshold([LabelledScores(np.full(5, nan), [2])], SHARP)
 
 
+def test_where_every_hit_is_off_the_film_a_threshold_is_still_chosen():
+    scores = np.array([0.8, *[0.0] * 9])
+    off, on = (LabelledScores(scores, [4], offset=np.full(10, step)) for step in (-2.0, 0.0))
+    assert off.peaks(SHARP).frames.tolist() == []
+    assert on.peaks(SHARP).frames.tolist() == [0]
+    point = best_threshold([off, LabelledScores(scores / 2, [4], offset=off.offset)], SHARP)
+    assert (point.threshold, point.recall, point.precision, point.f1) == (0.8, 0.0, 0.0, 0.0)
+
+
 def moved(frames, heights, offset, n_frames, cut_frames=3):
     found = displaced(np.array(frames, np.int64), np.array(heights, float), offset, n_frames, cut_frames)
     return [x.tolist() for x in found]
@@ -115,14 +177,14 @@ def moved(frames, heights, offset, n_frames, cut_frames=3):
 def test_displaced_by_hand():
     offset = np.zeros(20)
     offset[[0, 4, 9, 11, 19]] = [-2.0, 1.4, 0.6, -0.7, 5.0]
-    # off the start, one on, two that meet, off the end
-    assert moved([0, 4, 9, 11, 19], [0.1, 0.2, 0.3, 0.9, 0.5], offset, 20) == [
-        [0, 5, 10, 19],
-        [0.1, 0.2, 0.9, 0.5],
-    ]
+    # off the start, one on, two that meet, off the end: what is off was not filmed
+    assert moved([0, 4, 9, 11, 19], [0.1, 0.2, 0.3, 0.9, 0.5], offset, 20) == [[5, 10], [0.2, 0.9]]
+    offset[[0, 19]] = [-0.4, 0.5]
+    assert moved([0, 19], [0.1, 0.5], offset, 20) == [[0, 19], [0.1, 0.5]]
     offset[4] = 100.0
     assert moved([4], [0.2], offset, 20, cut_frames=3) == [[7], [0.2]]
-    assert moved([4], [0.2], offset, 6, cut_frames=3) == [[5], [0.2]]
+    assert moved([4], [0.2], offset, 8, cut_frames=3) == [[7], [0.2]]
+    assert moved([4], [0.2], offset, 7, cut_frames=3) == [[], []]
     assert moved([], [], offset, 20) == [[], []]
 
 
@@ -138,8 +200,8 @@ def test_two_peaks_may_pass_each_other():
 
 
 def test_a_peak_never_moves_where_there_is_no_score():
-    offset = np.array([nan, nan, -2.0, 0.0, 3.0, nan, nan])
-    assert moved([2, 4], [0.4, 0.8], offset, 7) == [[2, 4], [0.4, 0.8]]
+    offset = np.array([nan, nan, -2.0, 1.0, 3.0, nan, nan])
+    assert moved([2, 3, 4], [0.4, 0.6, 0.8], offset, 7) == [[4], [0.6]]
     with pytest.raises(ValueError, match=r"no offset at peaks \[1\]"):
         moved([1, 3], [0.4, 0.8], offset, 7)
 
@@ -157,8 +219,8 @@ def test_displaced_is_the_literal_one(values, cut, every):
     expected: dict[int, float] = {}
     for t, height in zip(frames, heights, strict=True):
         step = round(min(max(offset[t], -cut), cut))
-        place = min(max(t + step, 0), len(values) - 1)
-        expected[place] = max(height, expected.get(place, 0.0))
+        if 0 <= t + step < len(values):
+            expected[t + step] = max(height, expected.get(t + step, 0.0))
     assert moved(frames, heights, offset, len(values), cut) == [
         sorted(expected),
         [expected[t] for t in sorted(expected)],

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -209,6 +210,27 @@ def test_hits_beside_labels():
         "on the frame",
         "1 frame late",
     ]
+
+
+def test_labels_tell_nothing_of_other_frames(tmp_path):
+    """Hits at 10, 20, 30 and labels at 9 and 31, of which the spans hold 10, 20 and 9."""
+    file = tmp_path / "labels.csv"
+    file.write_text('video_id,sound_label,class,annotated\na,"9,31",x,0-12 18-29\nb,"3",x,\n')
+    labels = read_labels(file, ["a"])
+    assert labels.annotated == {"a": ((0, 13), (18, 30))}
+    shown = replace(subject(frames=(10, 20, 30), labels=labels.of("a", 40)), annotated=labels.annotated["a"])
+    assert shown.judged == (10, 20)
+    assert (shown.comparison.labelled, shown.comparison.missed) == ((9,), ())
+    assert shown.comparison.distance_frames == {10: 1}
+
+
+def test_the_page_says_which_hits_cannot_be_judged(frames, tmp_path):
+    shown = replace(subject(frames=(10, 20, 30), labels=(9,)), annotated=((0, 13), (18, 30)))
+    write_report(shown, [frames], KINEMATICS, tmp_path / PAGE)
+    text = (tmp_path / PAGE).read_text()
+    said = "1 of 1 labelled hits found within 2 frames, 0 missed; 1 of 2 hits without a label; "
+    assert said + "1 more on frames that are not annotated" in text
+    assert [text.count(f">{words}</td>") for words in ("1 frame late", "none", "not annotated")] == [1, 1, 1]
 
 
 def test_times_in_words():

@@ -41,7 +41,7 @@ def run(toy_params, tmp_path):
     rng = np.random.default_rng(5)
     catalog = read_catalog(toy_params.source.catalog)
     rows = [
-        replace(row, hit_positions_px=tuple((16.0, 16.0) for _ in row.hits), annotated_until=38 - n)
+        replace(row, label_positions_px=tuple((16.0, 16.0) for _ in row.labels), annotated=((0, 38 - n),))
         for n, row in enumerate(catalog.split("eval"))
     ]
     write_catalog(Catalog(tuple(rows)), tmp_path / "catalog.jsonl")
@@ -77,9 +77,26 @@ def test_the_same_figures_again(run, capsys):
     assert metrics["where"]["hits"] > 0
     assert metrics["where"]["pointing_game"] > 0
     assert 0 < metrics["event"]["f1_at_2"] < 1
-    assert set(metrics["untrained"]) == {"motion_energy", "inflection_peak"}
+    assert set(metrics["untrained"]) == {
+        "motion_energy",
+        "inflection_peak",
+        "evenly_spaced",
+        "every_5th_frame",
+    }
     assert evaluate_scores(params, scores) == metrics
     assert capsys.readouterr().err == f"thresholds and decoding of {params.evaluation.metrics}\n"
+
+
+def test_thresholds_for_older_rules_are_not_used(run, capsys):
+    """A metrics.json whose rules had px for scores: the network's figures stand, the rules are left out."""
+    params, metrics, scores = run
+    older = {name: entry for name, entry in metrics["decode"].items() if name != "rules"}
+    write_json(params.evaluation.metrics, {**metrics, "decode": older})
+    again = evaluate_scores(params, scores)
+    assert again["event"] == metrics["event"]
+    assert set(again["thresholds"]) == {"peaks", "frames"}
+    assert set(again["untrained"]) == {"evenly_spaced", "every_5th_frame"}
+    assert "no thresholds for the rules" in capsys.readouterr().err
 
 
 def test_metrics_beside_the_scores_come_first(run):
@@ -103,8 +120,8 @@ def test_another_threshold_is_that_of_the_hits(run):
         with (scores.parent / "candidates.csv").open() as handle:
             cells = [line.split(",") for line in handle]
         found = [int(c[1]) for c in cells if c[0] == row_id and float(c[3]) >= 0.7]
-        end = row.annotated_until
-        kept = [np.array([t for t in side if t < end], np.int64) for side in (found, row.hits)]
+        [(_, end)] = row.annotated
+        kept = [np.array([t for t in side if t < end], np.int64) for side in (found, row.labels)]
         videos.append(Judged(*kept))
     assert again["event"]["f1_at_1"] == event_metrics(videos)["f1_at_1"]
 
@@ -126,12 +143,13 @@ def test_without_store_maps_and_metrics(run, tmp_path, capsys):
         again["where"]["hits_without_map"] == metrics["where"]["hits"] + metrics["where"]["hits_without_map"]
     )
     assert "paper_frames" not in again
-    assert again["untrained"] == {}
+    blind = {"evenly_spaced", "every_5th_frame"}  # neither looks, so neither needs a threshold or a store
+    assert again["untrained"] == {name: metrics["untrained"][name] for name in blind}
     gone = params.model_copy(update={"store": params.store.model_copy(update={"path": str(tmp_path / "no")})})
     assert "where" not in evaluate_scores(gone, alone, 0.4)
     said = capsys.readouterr().err
     assert "maps.npz: not there" in said
-    assert "no flow store; untrained.* and where.* are left out" in said
+    assert "no flow store; the untrained rules and where.* are left out" in said
 
 
 def test_rows_without_scores_are_said(run, capsys):
@@ -207,6 +225,8 @@ def test_the_command(run, tmp_path):
         f"{where['pointing_game']:.3f}",
         "-",
         f"{where['inflection_peak']:.3f}",
+        "-",
+        "-",
     ]
     low, high = metrics["event"]["ci95"]["f1_at_2"]
     assert lines["95"][3] == f"{low:.3f}-{high:.3f}"

@@ -32,7 +32,7 @@ def test_the_ablation_is_table_4():
     assert len(study.seeds) == 3
 
     def switches(params: Params) -> list[bool]:
-        model, loss = params.method, params.loss
+        model, loss = params.method, params.method.loss
         on = [model.motion, model.inflection, model.aggregation.attention]
         return [*on, loss.contrast > 0, loss.smoothness > 0]
 
@@ -41,9 +41,9 @@ def test_the_ablation_is_table_4():
     for before, after in pairwise(steps):
         assert all(b <= a for b, a in zip(before, after, strict=True))
     last, default = params_of(study, "smoothness"), Params()
-    plain = default.model.fusion.model_copy(update={"offset": False})  # no part of the paper's table
-    assert last.model == default.model.model_copy(update={"fusion": plain})
-    assert last.loss == default.loss.model_copy(update={"smoothness": 0.002})  # the paper's weights
+    plain = default.method.fusion.model_copy(update={"offset": False})  # no part of the paper's table
+    loss = default.method.loss.model_copy(update={"smoothness": 0.002})  # the paper's weights
+    assert last.method == default.method.model_copy(update={"fusion": plain, "loss": loss})
 
 
 def test_every_extra_differs_from_the_default_in_one_section():

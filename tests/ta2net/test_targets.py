@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ta2net.clips.targets import hard_labels, offset_labels, reversed_hits, soft_labels
+from ta2net.clips.targets import hard_labels, offset_labels, reversed_labels, soft_labels
 
 HITS = st.sets(st.integers(0, 39)).map(sorted)
 N = 40
@@ -62,8 +62,8 @@ def test_offsets_lead_to_the_nearest_hit(hits):
 @settings(max_examples=80, deadline=None)
 def test_the_labels_of_a_video_played_backwards(hits, dilation):
     """Hard and soft labels are flipped; the offset is flipped and negated, except for ties, which keep it."""
-    back = reversed_hits(hits, N)
-    assert reversed_hits(back, N) == tuple(hits)
+    back = reversed_labels(hits, N)
+    assert reversed_labels(back, N) == tuple(hits)
     np.testing.assert_array_equal(hard_labels(back, N, dilation), hard_labels(hits, N, dilation)[::-1])
     np.testing.assert_array_equal(soft_labels(back, N, 2.0, 3), soft_labels(hits, N, 2.0, 3)[::-1])
     offset, flipped = offset_labels(back, N), offset_labels(hits, N)[::-1]

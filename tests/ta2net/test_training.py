@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from ta2net.methods.batch import mirrored
 from ta2net.networks import checkpoint as files
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
+from ta2net.training.resume import run_identity
 
 
 def changed(params, section, **entries):
@@ -44,7 +47,7 @@ def test_every_row_once_an_epoch_and_every_clip_holds_a_hit(toy_params, rows):
         assert sorted(clip.row.row_id for clip in epoch) == sorted(row.row_id for row in rows)
     for clip in clips:
         assert clip.stop - clip.start == 24
-        assert any(clip.start <= hit < clip.stop for hit in clip.row.hits)
+        assert any(clip.start <= hit < clip.stop for hit in clip.row.labels)
     assert [c.row.row_id for c in clips[:8]] != [c.row.row_id for c in clips[8:]]
 
 
@@ -66,8 +69,31 @@ def test_batches_hold_what_the_store_holds(toy_params, rows):
         np.testing.assert_array_equal(batch.frames[index, :40], whole.frames)
         np.testing.assert_array_equal(batch.inflection[index, :40], whole.inflection)
         np.testing.assert_array_equal(batch.velocity[index, 40:], np.repeat(whole.velocity[-1:], 24, axis=0))
-        assert np.flatnonzero(batch.hard[index]).tolist() == list(clip.row.hits)
+        assert np.flatnonzero(batch.hard[index]).tolist() == list(clip.row.labels)
         assert batch.valid[index].tolist() == batch.known[index].tolist() == [True] * 40 + [False] * 24
+
+
+def test_a_runs_identity_knows_the_spans(toy_params, rows):
+    """One span from the start is what its end was to earlier versions: their runs go on."""
+    store = FlowStore(toy_params.store.path)
+
+    def identity(*spans):
+        return run_identity(toy_params, tuple(replace(row, annotated=spans) for row in rows), store)
+
+    document = toy_params.model_dump(mode="json")
+    names = ("kinematics", "model", "contrast", "loss", "clips", "optim", "train", "infer", "peaks")
+    relevant = {name: document[name] for name in names}
+    for section, key in (
+        *(("train", key) for key in ("dir", "device", "keep", "checkpoint_every", "threads")),
+        *(("clips", key) for key in ("cache_bytes", "gpu_cache_bytes", "loader_threads")),
+        ("model", "pictures"),
+    ):
+        del relevant[section][key]
+    earlier = [(row.row_id, row.split, row.labels, 33, row.row_id) for row in rows]
+    recorded = sha256(json.dumps([relevant, earlier], sort_keys=True).encode()).hexdigest()
+    assert identity((0, 33)) == recorded
+    others = [identity(), identity((0, 32)), identity((1, 33)), identity((0, 20), (25, 33))]
+    assert len({recorded, *others}) == 5
 
 
 def test_a_mirrored_clip_is_the_mirrored_store(toy_params, rows):
@@ -90,7 +116,7 @@ def test_a_clip_played_backwards_is_its_own_kinematics(toy_params, rows):
     batch, clips = loader.batch(0), loader.plan.clips(0)
     assert {clip.backwards for clip in clips} == {True, False}
     for index, clip in enumerate(clips):
-        frames = [hit - clip.start for hit in clip.row.hits if clip.start <= hit < clip.stop]
+        frames = [hit - clip.start for hit in clip.row.labels if clip.start <= hit < clip.stop]
         expected = sorted(23 - t for t in frames) if clip.backwards else frames
         assert np.flatnonzero(batch.hard[index]).tolist() == expected
 

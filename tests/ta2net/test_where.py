@@ -32,10 +32,10 @@ def toy_row_with_places(toy_params):
     store = FlowStore(toy_params.store.path)
     window = store.read(row.row_id, 0, row.n_frames)
     places = []
-    for hit in row.hits:
+    for hit in row.labels:
         y, x = np.nonzero(window.frames[hit, 0] > 128)
         places.append((x.mean() + 0.5, y.mean() + 0.5))
-    return replace(row, hit_positions_px=tuple(places)), store, window
+    return replace(row, label_positions_px=tuple(places)), store, window
 
 
 def test_near_is_an_eighth_of_the_diagonal():
@@ -76,8 +76,8 @@ def test_the_inflection_is_found_where_the_square_turns(toy_params):
     row, store, window = toy_row_with_places(toy_params)
     places = inflection_places(row, window, store.attributes(row.row_id).video_size)
     assert places.video_size == (32, 32)
-    assert list(places.places) == list(row.hits)
-    for hit, contact in zip(row.hits, row.hit_positions_px, strict=True):
+    assert list(places.places) == list(row.labels)
+    for hit, contact in zip(row.labels, row.label_positions_px, strict=True):
         x, y = places.places[hit]
         assert abs(32 * x - contact[0]) <= 4  # inside the square of 8 x 8
         assert abs(32 * y - contact[1]) <= 4
@@ -105,13 +105,13 @@ def test_one_wild_vector_is_no_place():
 def test_hits_are_asked_one_by_one(toy_params):
     """Maps that point at the square in one hit, at a corner in the next, and say nothing of the third."""
     row, store, window = toy_row_with_places(toy_params)
-    row = replace(row, annotated_until=row.hits[3] if len(row.hits) > 3 else row.n_frames)
+    row = replace(row, annotated=((0, row.labels[3] if len(row.labels) > 3 else row.n_frames),))
     places = inflection_places(row, window, store.attributes(row.row_id).video_size)
     maps = np.full((row.n_frames, 4, 4), 0.5, np.float32)
-    first, second, third = row.hits[:3]
-    x, y = row.hit_positions_px[0]
+    first, second, third = row.labels[:3]
+    x, y = row.label_positions_px[0]
     maps[first, int(y / 8), int(x / 8)] = 0.9
-    maps[second, 3, 0 if row.hit_positions_px[1][0] > 16 else 3] = 0.9
+    maps[second, 3, 0 if row.label_positions_px[1][0] > 16 else 3] = 0.9
     maps[third] = np.nan
     hits, without_map = pointed_hits(row, as_saved(maps), places)
     assert len(contacts(row)) == 3

@@ -42,6 +42,7 @@ class Shown:
         time: as a player shows it.
         place: from the left and from the top.
         label: how far its label is away; empty: it has none.
+        judged: whether its frame is annotated, so that labels can tell of it.
     """
 
     frame: int
@@ -50,6 +51,7 @@ class Shown:
     timecode: str
     place: str
     label: str
+    judged: bool
 
 
 def write_report(
@@ -123,7 +125,7 @@ def _pieces(
         name=subject.timeline.name,
         index=index,
         summary=summary(subject),
-        labels_summary=labels_summary(comparison, len(shown)),
+        labels_summary=labels_summary(comparison, len(subject.judged)) + _unknown(subject),
         comparison=comparison is not None,
         hits=shown,
         nothing=_nothing(subject),
@@ -191,6 +193,7 @@ def _shown(hit: Marker, subject: Subject) -> Shown:
         subject.timeline.timecode(hit),
         place,
         "" if distance is None else distance_text(distance),
+        hit.frame in subject.judged,
     )
 
 
@@ -228,6 +231,12 @@ def labels_summary(comparison: Comparison | None, hits: int) -> str:
         f"{found} of {labelled} labelled hits found within {LABEL_TOLERANCE_FRAMES} frames, "
         f"{labelled - found} missed; {hits - found} of {hits} hits without a label"
     )
+
+
+def _unknown(subject: Subject) -> str:
+    """How many hits lie where nobody has annotated; empty without such hits."""
+    unknown = len(subject.hits) - len(subject.judged)
+    return f"; {unknown} more on frames that are not annotated" if unknown and subject.comparison else ""
 
 
 def labels_in_short(comparison: Comparison | None, hits: int) -> str:

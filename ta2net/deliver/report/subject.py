@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.spans import Spans, frames_in
 from ta2net.evaluation.matching import match, merged_events
 from ta2net.media.timeline import Marker, Timeline
 
@@ -33,6 +34,7 @@ class Subject:
         where.
         facts: about the network, the settings and the video.
         labels: labelled frames of the file, in order; None: the video has no labels.
+        annotated: half-open spans of frames of which the labels tell all; None: of all frames.
     """
 
     timeline: Timeline
@@ -44,6 +46,7 @@ class Subject:
     maps: Mapping[int, NDArray[np.floating]]
     facts: Facts
     labels: tuple[int, ...] | None = None
+    annotated: Spans | None = None
 
     @property
     def shown_s(self) -> NDArray[np.float64]:
@@ -71,7 +74,13 @@ class Subject:
         if self.labels is None:
             return None
         inside = [frame for frame in self.labels if self.first <= frame < self.stop]
-        return compared([hit.frame for hit in self.hits], inside)
+        return compared(self.judged, inside)
+
+    @cached_property
+    def judged(self) -> tuple[int, ...]:
+        """Frames of the hits that the labels can tell of: those on annotated frames."""
+        frames = tuple(hit.frame for hit in self.hits)
+        return frames if self.annotated is None else frames_in(frames, self.annotated)
 
 
 @dataclass(frozen=True)
