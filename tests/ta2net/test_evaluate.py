@@ -26,7 +26,7 @@ from ta2net.evaluation.summary import read_metrics, summary
 from ta2net.evaluation.threshold import LabelledScores, best_frame_threshold, best_threshold
 from ta2net.evaluation.where import contacts
 from ta2net.hits.place import peak_place
-from ta2net.hits.scoring import Scores
+from ta2net.hits.scoring import Scores, make_scorer
 from ta2net.methods.rules import RULES, mean_inflection, mean_magnitudes
 from ta2net.networks.built_in import network_path
 from ta2net.networks.checkpoint import BEST, load_trained
