@@ -21,6 +21,7 @@ from pipeline.files.atomic import sha256_of
 from pipeline.flow import FlowEstimator, make_estimator
 from pipeline.kinematics import MIN_FRAMES, Coding
 from pipeline.params import DecodeParams, FlowParams, StoreParams
+from pipeline.revisions import row_code
 from pipeline.store import SCHEMA, FlowStore, RowAttributes, fingerprint_of, open_store
 from pipeline.video.decode import open_video
 from pipeline.video.frames2kinematics import Frames2Kinematics
@@ -108,6 +109,7 @@ def row_fingerprint(
             "codec": store.codec,
             "chunk_frames": store.chunk_frames,
             "reader": decode.reader,
+            **({"code": code} if (code := row_code(flow.model)) else {}),
         }
     )
 
@@ -141,6 +143,10 @@ def _compute(job: RowJob) -> RowDone:
             f"{row.path}: the file changed since the catalog was made; run the catalog stage again"
         )
     estimator = _Clocked(_estimator(job))
+    if row_fingerprint(row, job.identity, job.decode, job.flow, job.store) != job.fingerprint:
+        raise UserError(
+            "this worker's code is not that of the machine that planned the build; install one version"
+        )
     video = open_video(row.path, job.decode.reader, job.decode.chunk_frames)
     _check_length(row, video.info)
     coding = Coding.of(job.store.coding, job.store.scale)

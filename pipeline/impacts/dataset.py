@@ -14,7 +14,7 @@ import os
 import re
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pipeline.files.atomic import sha256_of, write_json, write_text, written_bes
 from pipeline.impacts.compose import CLIP_SPLITS, Clip, Wanted, compose
 from pipeline.impacts.write import write_clip
 from pipeline.params import ImpactsParams
+from pipeline.revisions import code_digest
 
 OWN_FILE = re.compile(r"impacts_(train|eval)_\d{4,}\.(mp4|json)")
 LEFT_OVER = re.compile(r"\..*\.tmp")
@@ -98,17 +99,8 @@ def wanted_clips(params: ImpactsParams) -> list[Wanted]:
 
 def fingerprint(wanted: Wanted) -> str:
     """Changes whenever the clip might: with what is asked, with this package's code, with the engine."""
-    document = {**asdict(wanted), "code": _code_sha256(), "pymunk": pymunk.version}
+    document = {**asdict(wanted), "code": code_digest(("pipeline/impacts",)), "pymunk": pymunk.version}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _code_sha256() -> str:
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(here.rglob("*.py")):
-        digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def is_made(directory: Path, wanted: Wanted) -> bool:

@@ -30,12 +30,13 @@ from ta2net.networks.checkpoint import clip_shape
 from ta2net.params import Params
 from ta2net.training.average import MovingAverage
 from ta2net.training.global_norm import with_global_norms
+from ta2net.training.identity import run_identity
 from ta2net.training.live import LiveLog
 from ta2net.training.optimizer import learning_rate, make_optimizer
 from ta2net.training.processes import ShareLoader, leave, make_fabric, places_of
 from ta2net.training.progress import Progress, TimedBatches, as_csv
 from ta2net.training.provenance import provenance
-from ta2net.training.resume import State, resume_from, run_identity, seed_process, write_state
+from ta2net.training.resume import State, resume_from, seed_process, write_state
 from ta2net.training.rule import choose_threshold
 from ta2net.training.step import Losses, Step
 from ta2net.training.validation import Validation

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pipeline.catalog import Row
 from pipeline.files.atomic import LEFT_OVER
-from pipeline.spans import Spans
-from pipeline.store import FlowStore
 from ta2net.clips.sampler import ClipPlan
 from ta2net.networks import checkpoint as files
 from ta2net.params import Params
@@ -149,7 +144,7 @@ def resume_from(run: Path, identity: str) -> files.Checkpoint | None:
             reason = "is damaged"
         else:
             if found.document.get("identity") != identity:
-                reason = "belongs to other parameters or data"
+                reason = "belongs to other parameters, data or code"
             elif progress.validations and not files.is_whole(run / files.BEST):
                 reason = f"knows a best network, but {files.BEST} is missing or damaged"
             else:
@@ -164,27 +159,3 @@ def resume_from(run: Path, identity: str) -> files.Checkpoint | None:
 def resumable(run: Path) -> list[Path]:
     """The checkpoints a run can go on from, oldest first."""
     return sorted((run / "resume").glob("step-*.safetensors"))
-
-
-def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str:
-    """A fingerprint of all that a run's result depends on."""
-    document = params.model_dump(mode="json")
-    relevant = {
-        key: document[key]
-        for key in ("kinematics", "targets", "method", "clips", "optim", "train", "infer", "peaks")
-    }
-    for place in ("dir", "device", "keep", "checkpoint_every", "threads", "fast"):
-        del relevant["train"][place]
-    for speed in ("cache_bytes", "gpu_cache_bytes", "loader_threads"):
-        del relevant["clips"][speed]
-    made_of = store.fingerprints()  # in one pass: the store may be far away
-    data = [(row.row_id, row.split, row.labels, _annotated(row), made_of.get(row.row_id)) for row in rows]
-    return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()
-
-
-def _annotated(row: Row) -> int | Spans:
-    """A row's spans; one from frame 0 on as its end, which is what versions that knew no other wrote."""
-    spans = row.annotated
-    if len(spans) > 1 or (spans and spans[0][0] > 0):
-        return spans
-    return spans[0][1] if spans else 0

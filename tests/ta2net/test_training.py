@@ -26,9 +26,9 @@ from ta2net.clips.sampler import ClipPlan
 from ta2net.evaluation.evaluate import evaluate
 from ta2net.methods.batch import mirrored
 from ta2net.networks import checkpoint as files
+from ta2net.training.identity import run_identity
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
-from ta2net.training.resume import run_identity
 
 
 def changed(params, section, **entries):
