@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipeline.errors import UserError
 from pipeline.files.atomic import write_text
-from pipeline.spans import Spans, checked_spans
+from pipeline.spans import Spans, checked_spans, frames_in
 
 Split = Literal["train", "val", "eval"]
 SPLITS: tuple[Split, ...] = ("train", "val", "eval")
@@ -57,6 +57,11 @@ class Row:
     fps: Fraction
     n_frames: int
     sha256: str
+
+    @property
+    def known_labels(self) -> tuple[int, ...]:
+        """Labels on annotated frames: what lies elsewhere is unknown, not silent."""
+        return frames_in(self.labels, self.annotated)
 
     def to_json(self) -> dict[str, Any]:
         """The row as a JSON object; the frame rate as ``"30000/1001"``."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pipeline.catalog import Row
 from pipeline.kinematics import valid_range
 from ta2net.clips.augmentation import ColourJitter, Mixup
-from ta2net.evaluation.rows import known_labels
 from ta2net.params import Params
 
 
@@ -78,7 +77,7 @@ class ClipPlan:
         first, end = valid_range(row.n_frames, self.params.kinematics.edges)
         latest = max(first, end - length)
         low, high = first, latest
-        labels = [label for label in known_labels(row) if first <= label < end]
+        labels = [label for label in row.known_labels if first <= label < end]
         if labels:
             label = labels[rng.integers(len(labels))]
             low, high = max(first, label - length + 1), min(label, latest)

@@ -12,7 +12,7 @@ from ta2net.commands import completion
 
 if TYPE_CHECKING:
     from ta2net.hits.hit import Hit
-    from ta2net.prediction.many import Outcome
+    from ta2net.prediction.outcome import Outcome
 
 
 CHECKPOINT_OPTION = click.option(

@@ -18,7 +18,6 @@ from pipeline.files.atomic import write_text
 from pipeline.store import FlowStore, Window
 from ta2net.evaluation.metrics import Judged, paper_quotients
 from ta2net.evaluation.rhythm import rhythms
-from ta2net.evaluation.rows import known_labels
 from ta2net.evaluation.sections import hit_sections, per_class, per_video_section
 from ta2net.evaluation.threshold import LabelledScores, best_threshold, operating_points
 from ta2net.evaluation.where import InflectionPlaces, inflection_places, pointed_hits, where_section
@@ -124,7 +123,7 @@ def labelled(
     row: Row, curve: NDArray[np.float64], offset: NDArray[np.float64] | None = None
 ) -> LabelledScores:
     """A row's score curve (n,), and offsets (n,) if there are any, with its labels on annotated frames."""
-    return LabelledScores(curve, known_labels(row), row.annotated, offset)
+    return LabelledScores(curve, row.known_labels, row.annotated, offset)
 
 
 def labelled_rows(rows: Sequence[Row], curves: Curves) -> list[LabelledScores]:
@@ -159,7 +158,7 @@ def evaluate_rows(
 
     def beside_labels(found: Iterable[Frames]) -> list[Judged]:
         return [
-            Judged(frames, np.array(known_labels(item.row), np.int64), item.time_s, item.row.class_name)
+            Judged(frames, np.array(item.row.known_labels, np.int64), item.time_s, item.row.class_name)
             for frames, item in zip(found, scored, strict=True)
         ]
 
@@ -215,7 +214,7 @@ def data_section(rows: Sequence[Row], split: str) -> dict[str, Any]:
         "split": split,
         "rows": len(rows),
         "frames": sum(row.n_frames for row in rows),
-        "labels": sum(len(known_labels(row)) for row in rows),
+        "labels": sum(len(row.known_labels) for row in rows),
     }
 
 

@@ -13,7 +13,6 @@ from pipeline.catalog import Row
 from pipeline.files.atomic import write_text
 from ta2net.evaluation.matching import match, merged_events
 from ta2net.evaluation.metrics import scored
-from ta2net.evaluation.rows import known_labels
 from ta2net.evaluation.threshold import TOLERANCE_FRAMES
 from ta2net.hits.peaks import Frames
 
@@ -30,7 +29,7 @@ def write_per_video(rows: Sequence[Row], found: Mapping[str, Sequence[Frames]], 
         found: by the name of a way to find hits, the frames of its hits in every row.
         path: of the CSV file; replaced.
     """
-    events = [merged_events(known_labels(row)) for row in rows]
+    events = [merged_events(row.known_labels) for row in rows]
     lines: list[list[str]] = [
         [row.row_id, row.class_name, str(len(each))] for row, each in zip(rows, events, strict=True)
     ]

@@ -17,7 +17,6 @@ from pipeline.files.atomic import written_beside
 from pipeline.kinematics import BACKWARD, FORWARD
 from pipeline.spans import Spans, gaps
 from ta2net.evaluation.metrics_json import ScoredRow
-from ta2net.evaluation.rows import known_labels
 from ta2net.hits.peaks import smoothed
 from ta2net.params import PeaksParams
 
@@ -55,7 +54,7 @@ def score_curve(item: ScoredRow, threshold: float, peaks: PeaksParams) -> Curve:
         score=smoothed(item.scores.probability, peaks.smoothing_frames),
         threshold=threshold,
         hits=item.peaks(peaks).above(threshold).frames.tolist(),
-        labels=known_labels(item.row),
+        labels=item.row.known_labels,
         fps=float(item.row.fps),
         unknown=gaps(item.row.annotated, item.row.n_frames),
     )

@@ -37,11 +37,6 @@ def stored_rows(catalog: Catalog, store: FlowStore, split: Split) -> tuple[Row, 
     return rows
 
 
-def known_labels(row: Row) -> tuple[int, ...]:
-    """Labels on annotated frames: what lies elsewhere is unknown, not silent."""
-    return frames_in(row.labels, row.annotated)
-
-
 def on_known_frames(row: Row, frames: Frames) -> Frames:
     """Those of some frames that are annotated: a hit elsewhere is neither right nor wrong."""
     return np.array(frames_in(frames.tolist(), row.annotated), np.int64)

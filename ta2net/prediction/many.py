@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,11 @@ from ta2net.media.film import look_at, timeline_of
 from ta2net.media.inputs import folders_of, videos_of
 from ta2net.networks.built_in import network_path
 from ta2net.prediction.file2hits import File2Hits, Prediction, Scores2Hits
+from ta2net.prediction.outcome import Outcome
 from ta2net.prediction.reports import Reporter, read_labels
 from ta2net.training.provenance import versions
 
 HITS, CANDIDATES = "hits.csv", "candidates.csv"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file.
-
-    Attributes:
-        path: the video.
-        folder: where its results are.
-        hits: how many were found; None if it failed or was skipped.
-        failure: why it failed.
-        fault: it failed by a fault of the program, whose traceback is where ``failure`` says.
-    """
-
-    path: Path
-    folder: Path
-    hits: int | None = None
-    failure: str | None = None
-    fault: bool = False
 
 
 Deliver = Callable[[Prediction, Path], None]

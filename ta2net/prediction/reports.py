@@ -28,7 +28,7 @@ from ta2net.media.timeline import Timeline
 from ta2net.prediction.file2hits import File2Hits, Prediction, cut, part_of
 
 if TYPE_CHECKING:
-    from ta2net.prediction.many import Outcome
+    from ta2net.prediction.outcome import Outcome
 
 PICTURES_AT_A_TIME = 4
 """Frames are looked at one by one: more of a large video would only fill the memory."""
