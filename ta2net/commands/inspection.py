@@ -100,13 +100,14 @@ def _of_checkpoint(path: Path) -> Facts:
 def _of_network(path: Path, document: Mapping[str, Any], network: Mapping[str, Any]) -> Facts:
     """What the document of a network says; KeyError and others where it is not of our making."""
     params = document["params"]
-    model, flow, store = params["model"], params["flow"], params["store"]
+    method, flow, store = params["method"]["name"], params["flow"], params["store"]
     made = document.get("provenance") or {}
     git, versions = made.get("git") or {}, made.get("versions") or {}
     commit = git.get("commit") or "unknown"
     return [
         ("checkpoint", str(path)),
-        ("network", f"{model['backbone']}, {sum(x.numel() for x in network.values()):,} numbers"),
+        ("method", method),
+        ("network", f"{sum(x.numel() for x in network.values()):,} numbers"),
         ("clips", f"{params['clips']['frames']} frames of {store['size'][0]} x {store['size'][1]} px"),
         ("flow", f"{flow['model']} at {flow['size'][0]} x {flow['size'][1]} px"),
         *((f"threshold, {name}", f"{value:.4f}") for name, value in document.get("thresholds", {}).items()),

@@ -70,9 +70,12 @@ def evaluate(
     device = chosen_device(params.train.device)
     path = _chosen(params, checkpoint)
     trained = load_trained(path, device)
-    missing = Thresholds.__annotations__.keys() - trained.thresholds.keys()
-    if missing:
-        raise UserError(f"{path}: it has no thresholds for {', '.join(sorted(missing))}; train it again")
+    differing = Thresholds.__annotations__.keys() ^ trained.thresholds.keys()
+    if differing:
+        raise UserError(
+            f"{path}: its thresholds are {', '.join(sorted(trained.thresholds))}, expected "
+            f"{', '.join(Thresholds.__annotations__)}; train it again"
+        )
     store = open_store(params.store)
     rows = stored_rows(read_catalog(params.source.catalog), store, params.evaluation.split)
     used, notes = with_infer(

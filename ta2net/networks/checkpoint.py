@@ -101,7 +101,9 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{file}: checkpoint format {header.get('format')!r}, this version reads formats 1 and {FORMAT}"
         )
-    return Checkpoint(file, tensors, {**header, "params": modernized(header.get("params"))})
+    if "params" in header:
+        header["params"] = modernized(header["params"])
+    return Checkpoint(file, tensors, header)
 
 
 def is_whole(path: Path) -> bool:

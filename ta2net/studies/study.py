@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.params import Count, Section, parse_params, read_yaml
 from ta2net.networks.checkpoint import BEST
-from ta2net.params import InferParams, Params, overlay, write_params
+from ta2net.params import InferParams, overlay, parse, write_params
 from ta2net.studies.plots import save_study
 
 FIGURES = {
@@ -132,7 +132,7 @@ def _prepared(study: Study, start: dict[str, Any], row: str, seed: int, work: Pa
             "pictures": 0,
         },
     }
-    params = parse_params(overlay(document, places), Params, f"row {row} of the study")
+    params = parse(overlay(document, places), f"row {row} of the study")
     write_params(params, folder / "params.yaml")
     checkpoint = work / study.trained_as.get(row, row) / str(seed) / "run" / BEST
     return Run(row, seed, folder, checkpoint, params.infer)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pipeline.catalog import Row
 from pipeline.revisions import DIGITS, Revisions, bare_code
-from pipeline.spans import Spans
 from pipeline.store import FlowStore
 from ta2net.methods.method import Method, method_of
 from ta2net.methods.params import MethodParams
@@ -64,13 +63,5 @@ def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str
         del relevant["clips"][speed]
     relevant["code"] = run_code(params.method)
     made_of = store.fingerprints()  # in one pass: the store may be far away
-    data = [(row.row_id, row.split, row.labels, _annotated(row), made_of.get(row.row_id)) for row in rows]
+    data = [(row.row_id, row.split, row.labels, row.annotated, made_of.get(row.row_id)) for row in rows]
     return sha256(json.dumps([relevant, data], sort_keys=True).encode()).hexdigest()
-
-
-def _annotated(row: Row) -> int | Spans:
-    """A row's spans; one from frame 0 on as its end, which is what versions that knew no other wrote."""
-    spans = row.annotated
-    if len(spans) > 1 or (spans and spans[0][0] > 0):
-        return spans
-    return spans[0][1] if spans else 0

@@ -22,7 +22,7 @@ PARAMS = {
     "flow": {"size": [48, 64], "device": "cpu"},
     "store": {"path": "flows.zarr", "size": [24, 32], "chunk_frames": 8},
     "build": {"scheduler": "threads", "workers": 1, "failures": "failures.json"},
-    "model": {"channels": 8, "fusion": {"channels": 16, "heads": 2, "similarity_channels": 4, "hidden": 32}},
+    "method": {"channels": 8, "fusion": {"channels": 16, "heads": 2, "similarity_channels": 4, "hidden": 32}},
     "clips": {"frames": 16, "batch": 2},
     "optim": {"warmup_steps": 1},
     "train": {"dir": "run", "steps": 4, "validate_every": 2, "checkpoint_every": 2, "precision": "fp32",

@@ -124,7 +124,7 @@ def flow_weights(folder: Path) -> None:
 
 def backbone_weights(folder: Path) -> None:
     pickled("resnet.pth")(folder)
-    write_params(folder, model={"backbone": "resnet18", "pretrained": "resnet.pth"}, train={"dir": "other"})
+    write_params(folder, method={"backbone": "resnet18", "pretrained": "resnet.pth"}, train={"dir": "other"})
 
 
 def newest_state(folder: Path) -> Path:
@@ -203,10 +203,10 @@ CASES = (
     refused("newer_format", document(entry("format", value=99)), "format 99"),
     refused("without_params", document(without("params")), "params"),
     refused("params_are_text", document(entry("params", value="big")), "params"),
-    refused("unknown_params", document(entry("params", "model", "secret", value=1)), r"model\.secret: unknown key"),
-    refused("params_nan", document(entry("params", "model", "velocity_scale_px", value=float("nan"))), "finite|damaged"),
-    refused("other_channels", document(entry("params", "model", "channels", value=12)), "do not fit the model"),
-    refused("channels_1e12", document(entry("params", "model", "channels", value=10**12)), "describe no network"),
+    refused("unknown_params", document(entry("params", "method", "secret", value=1)), r"method\.secret: unknown key"),
+    refused("params_nan", document(entry("params", "method", "velocity_scale_px", value=float("nan"))), "finite|damaged"),
+    refused("other_channels", document(entry("params", "method", "channels", value=12)), "do not fit the model"),
+    refused("channels_1e12", document(entry("params", "method", "channels", value=10**12)), "describe no network"),
     refused("clip_of_1e17_frames", document(entry("params", "clips", "frames", value=10**17)), "describe no network"),
     refused("without_thresholds", document(without("thresholds")), "thresholds"),
     refused("threshold_is_text", document(entry("thresholds", "peaks", value="high")), "thresholds"),
@@ -214,7 +214,7 @@ CASES = (
     refused("rules_without_thresholds_evaluated", document(without("thresholds", "motion_energy")), "thresholds", command=EVALUATE),
     refused("unknown_threshold_evaluated", document(entry("thresholds", "luck", value=0.5)), "thresholds", command=EVALUATE),
     refused("without_params_inspected", document(without("params")), "without a network", command=INSPECT),
-    refused("odd_params_inspected", document(entry("params", value={"model": 1})), "params", command=INSPECT),
+    refused("odd_params_inspected", document(entry("params", value={"method": 1})), "params", command=INSPECT),
     refused("odd_validation_inspected", document(entry("validation", value={"f1": "high"})), "validation", command=INSPECT),
     refused("tensor_renamed", header(lambda found: found.update({"__metadata__": without_digest(found), "model.other": found.pop(next(key for key in found if key.startswith("model.")))})), "do not fit the model"),
     Case("flow_weights_pickled", flow_weights, ("flows",), (2,), (r"flow\.pth",), lacks=("owned",), keeps=("flows.zarr/one",)),

@@ -56,7 +56,7 @@ CASES = (
     params("bomb_composed", BOMB + "train: {dir: *i}\n", "aliases", command=COMPOSE),
     params("contains_itself", "train: &t {dir: *t}\n", "aliases"),
     params("contains_itself_as_section", "train: &t {steps: 3, train: *t}\n", "aliases"),
-    params("contains_itself_composed", "train: &t {aggregation: *t}\nmodel: &m {aggregation: *m}\n", command=COMPOSE),
+    params("contains_itself_composed", "train: &t {aggregation: *t}\nmethod: &m {aggregation: *m}\n", command=COMPOSE),
     params("nested_40000_deep", "train: " + "[" * 40_000 + "]" * 40_000, "nested"),
     params("nested_maps", "train: " + "{a: " * 5_000 + "1" + "}" * 5_000, "nested"),
     params("python_object", "train: !!python/object/apply:os.system ['touch owned']\n", "not valid YAML"),

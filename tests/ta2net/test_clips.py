@@ -49,7 +49,7 @@ def test_the_extras_leave_the_draw_of_clips_alone(toy_params, rows):
 @pytest.mark.parametrize("dilation", [0, 2])
 def test_labels_follow_their_frames(toy_params, rows, dilation):
     """Frame by frame: the original frame shown at each place, its distance to the hits as they are shown."""
-    params = changed(changed(toy_params, "loss", dilation_frames=dilation), "clips", frames=30)
+    params = changed(changed(toy_params, "targets", dilation_frames=dilation), "clips", frames=30)
     clips = loader(rows, params)
     backwards = 0
     for step in range(4):

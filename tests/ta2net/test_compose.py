@@ -63,8 +63,8 @@ def test_all_errors_at_once_and_nothing_written(tmp_path):
         ("!!python/object/apply:os.system [echo]\n", "not valid YAML"),
         ("train: {seed: .nan}\n", "train.seed"),
         ("infer: {stride: 65}\n", "frames between the windows would get no score"),
-        ("model: {fusion: {heads: 5}}\n", "multiple of fusion.heads"),
-        ("model: {pretrained: imagenet}\n", "no pretrained weights"),
+        ("method: {fusion: {heads: 5}}\n", "multiple of fusion.heads"),
+        ("method: {pretrained: imagenet}\n", "no pretrained weights"),
         ("x: " + "1" * 1_000_001, "larger than"),
     ],
 )

@@ -166,7 +166,7 @@ def test_inflection_is_moved_onto_the_frame_of_the_hit():
     change[5, 1, 1] = 64
     assert mean_inflection(change, 64.0).tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
     window = Window(np.zeros((9, 3, 1, 1), np.uint8), change, change, np.arange(9.0))
-    assert curve_of("inflection_peak", window).tolist() == [0, 0, 0, 0, 9 / 10, 0, 0, 0, 0]
+    assert curve_of("inflection_peak", window).tolist() == pytest.approx([0, 0, 0, 0, 9 / 10, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -176,7 +176,7 @@ def test_a_rule_says_the_same_of_a_slower_or_smaller_film(rule):
     np.testing.assert_allclose(curve_of(rule, window_of(velocity)), fast, rtol=1e-6)
     multiples = fast / (1 - fast)
     assert multiples.mean() == pytest.approx(1.0)
-    assert len(LabelledScores(fast, []).peaks(PeaksParams()).above(0.5).frames) > 3
+    assert len(LabelledScores(fast, []).peaks(PeaksParams()).above(0.5).frames) >= 3
 
 
 @pytest.mark.parametrize("rule", RULES)

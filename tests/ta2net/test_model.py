@@ -10,13 +10,12 @@ import torch
 import torchvision
 
 from pipeline.errors import WeightsError
-from pipeline.params import read_params
 from ta2net.methods.ta2net.aggregation import Aggregation, KinematicAttention
 from ta2net.methods.ta2net.encoders import Encoder, field_picture, normalized_frames
 from ta2net.methods.ta2net.localization import motion_vectors
 from ta2net.methods.ta2net.network import TA2Net
 from ta2net.methods.ta2net.params import AggregationParams, FusionParams, TA2NetParams
-from ta2net.params import Params
+from ta2net.params import read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,7 +95,7 @@ def test_the_residual_adds_a_linear_map_of_the_kinematics():
 
 
 def test_the_papers_configuration_has_neither_addition():
-    params = read_params(ROOT / "configs" / "audible623.yaml", Params).model
+    params = read(ROOT / "configs" / "audible623.yaml").method
     model = TA2Net(params.model_copy(update={"pretrained": "none"}), frames=64)
     assert model.aggregate.motion.residual is None
     assert model.fuse.frame_token is None

@@ -85,7 +85,7 @@ def scored_whole(path, model, first=0, stop=50):
 def test_a_file_scores_as_its_row_in_the_store(checkpoint, film):
     predictor = File2Hits(checkpoint)
     prediction = predictor(film)
-    expected = scored_whole(film, predictor.score.model)
+    expected = scored_whole(film, predictor.score.network)
     assert np.ptp(expected.probability) > 1e-4
     np.testing.assert_allclose(prediction.scores.probability, expected.probability, atol=1e-6)
     np.testing.assert_allclose(prediction.scores.localization, expected.localization, atol=1e-6)
@@ -104,7 +104,7 @@ def test_a_part_keeps_the_files_own_frame_numbers(checkpoint, film):
     prediction = predictor(film, start_s=0.6, end_s=1.4)
     probability = prediction.scores.probability
     assert np.flatnonzero(np.isfinite(probability)).tolist() == list(range(15, 35))
-    expected = scored_whole(film, predictor.score.model, 15, 35)
+    expected = scored_whole(film, predictor.score.network, 15, 35)
     np.testing.assert_allclose(probability[15:35], expected.probability, atol=1e-6)
     assert prediction.hits
     assert all(15 <= hit.frame < 35 for hit in prediction.hits)

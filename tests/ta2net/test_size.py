@@ -82,7 +82,7 @@ def test_describe_prints_every_part_and_the_step():
     result = CliRunner().invoke(main, ["describe", "--params", str(ROOT / "params.yaml")])
     assert result.exit_code == 0, result.output
     assert "619,845" in result.output
-    assert "one training step of 4 clips, forward and backward: 0.076 TFLOP" in result.output
+    assert "one training step of 4 clips, forward and backward: 0.086 TFLOP" in result.output
 
 
 def test_parts_that_are_not_built_are_not_listed():

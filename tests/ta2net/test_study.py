@@ -12,9 +12,8 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline.errors import ParamsError
-from pipeline.params import parse_params
 from stages.study import study as command
-from ta2net.params import Params, overlay
+from ta2net.params import Params, overlay, parse
 from ta2net.studies.study import FIGURES, Study, collected, mean_and_spread, read_study, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +21,7 @@ TABLE_4 = ["frames", "motion", "inflection", "aggregation", "contrast", "smoothn
 
 
 def params_of(study: Study, row: str) -> Params:
-    return parse_params(overlay(overlay({}, study.base), study.rows[row]), Params, row)
+    return parse(overlay(overlay({}, study.base), study.rows[row]), row)
 
 
 def test_the_ablation_is_table_4():
