@@ -180,7 +180,7 @@ def test_the_command_corrects_one_row_and_leaves_the_others(film, tmp_path):
     arguments = ["import", str(path), "--video", str(film("pal")), "--out", str(out)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "2 labels from audacity (1 marks lay on a frame with another)" in done.output
+    assert "2 labels from audacity (1 marks shared a frame with another)" in done.output
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [tuple(row.values()) for row in rows] == [
