@@ -121,5 +121,5 @@ def test_a_build_by_slurm_jobs(builds, catalog, tmp_path, slurm):
     assert builds.counts(summary) == (2, 0, 0, 0, 0)
     assert FlowStore(params.store.path).validate(deep=True) == []
     assert len(slurm()) == 1
-    assert said[0].startswith("1 SLURM jobs asked for")
+    assert said[0].startswith("1 SLURM jobs requested")
     assert said[1].startswith("Dask dashboard: http://127.0.0.1:")

@@ -145,11 +145,11 @@ def test_cut_lists_and_locators(film, tmp_path):
         ),
         ("m.txt", "-0.03\t0\ta\n", "lie outside"),
         ("m.txt", "0.5 0.5 a\n", "neither an Audacity label track, nor CSV"),
-        ("m.txt", "0.5\t0.5\ta\nhalf\t1\tb\n", r"line 2: 'half\\t1\\tb' is no label"),
+        ("m.txt", "0.5\t0.5\ta\nhalf\t1\tb\n", r"line 2: 'half\\t1\\tb' is not a label"),
         ("m.csv", "#,Name,Start\nM1,a,1.1.00\n", "line 2: Start is '1.1.00', no time .*Minutes:Seconds"),
         ("m.csv", "frame,time_s\n70,\n", "line 2: frame is '70'; the video's frames are 0 to 59"),
         ("m.csv", "frame,time_s\n30,1.25\n", r"frame 30 is shown at 1.200000 s, but time_s is 1.25"),
-        ("m.csv", "frame,time_s\n,\n5,x\n", "line 3: time_s is 'x', no number"),
+        ("m.csv", "frame,time_s\n,\n5,x\n", "line 3: time_s is 'x', not a number"),
         ("m.csv", "row_id,frame\na,1\nb,2\n", "marks of 2 rows; choose one with --row"),
         (
             "m.edl",

@@ -125,7 +125,7 @@ def test_what_has_no_timecode():
         timecode_of(1, NTSC_24, True)
     with pytest.raises(UserError, match="count frames from 0"):
         timecode_of(-1, NTSC_30, True)
-    with pytest.raises(UserError, match="no frame rate"):
+    with pytest.raises(UserError, match="not a frame rate"):
         editing_rate(Fraction(0))
 
 
