@@ -85,7 +85,7 @@ def test_one_row_at_a_time_without_gpus():
 
 
 def test_mistakes_are_said(builds, catalog, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"build\.workers: say how many SLURM jobs"):
+    with pytest.raises(UserError, match=r"build\.workers: set the number of SLURM jobs"):
         build(catalog, builds.make_params(tmp_path, build__scheduler="slurm", build__workers=0))
     with pytest.raises(UserError, match=r"build\.slurm: .*no-such-net"):
         slurm_cluster(build_params(slurm={"interface": "no-such-net"}))

@@ -277,7 +277,7 @@ def test_notes_on_videos_reach_the_report(bench: Bench, films: Any) -> None:
         ({"videos": "nowhere"}, "nowhere: no such folder"),
         ({"train_labels": "nowhere.csv"}, "nowhere.csv: no such annotation file"),
         ({"train_labels": None}, "both empty"),
-        ({"name": "impacts"}, "contacts.csv: not there"),
+        ({"name": "impacts"}, "contacts.csv: no such file"),
         ({"name": "else"}, "source.name"),
         ({"surprise": 1}, "source.surprise: unknown key"),
     ],

@@ -249,7 +249,7 @@ def test_the_commands(store, tmp_path):
     assert "1 of 3 rows removed" in run("repair", store.path, "--deep").output
     missing = run("validate", store.path, "--catalog", tmp_path / "catalog.jsonl")
     assert (missing.exit_code, store.row_ids()) == (2, ["a", "c"])
-    assert "1 missing: the next build makes them" in missing.output
+    assert "1 missing: the next build computes them" in missing.output
 
 
 @pytest.mark.parametrize("address", ["nowhere", "s3://key:secret@bucket/flows", "gopher://hole/flows"])
