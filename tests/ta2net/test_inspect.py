@@ -52,7 +52,8 @@ def test_a_checkpoint(toy_params, tmp_path):
     files.write_trained(path, model, toy_params, {"peaks": 0.25}, {"f1_at_2": 0.5}, made)
     facts = dict(facts_of(path))
     count = sum(value.numel() for value in model.state_dict().values())
-    assert facts["network"] == f"tiny, {count:,} numbers"
+    assert facts["method"] == "ta2net"
+    assert facts["network"] == f"{count:,} numbers"
     assert facts["clips"].startswith("24 frames of")
     assert facts["threshold, peaks"] == "0.2500"
     assert facts["code"] == "commit abc and changes"
