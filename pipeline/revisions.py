@@ -113,7 +113,11 @@ ROWS = Revisions(
     {
         "decoding": ("pipeline/video/decode.py", "pipeline/video/container.py", "pipeline/video/probe.py"),
         "dis": ("pipeline/flow/dis.py",),
-        "gmflow": ("pipeline/flow/gmflow", "pipeline/flow/networks.py", "pipeline/flow/ptlflow_models.py"),
+        "gmflow": (
+            "pipeline/flow/gmflow",
+            "pipeline/flow/gmflow_models.py",
+            "pipeline/flow/networks.py",
+        ),
         "networks": (
             "pipeline/flow/networks.py",
             "pipeline/flow/ptlflow_models.py",
