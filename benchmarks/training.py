@@ -25,7 +25,7 @@ from benchmarks.measure import (
 )
 from benchmarks.plain import PlainTA2Net
 from pipeline.device import chosen_device, has_fast_bf16
-from pipeline.heap import keep_freed_memory, use_huge_pages
+from pipeline.heap import keep_freed_memory
 from pipeline.params import read_yaml
 from ta2net.fast import accelerate
 from ta2net.methods.batch import Batch
@@ -256,13 +256,10 @@ def random_batch(case: Case, seed: int = 0) -> Batch:
 @click.argument("way", type=click.Choice(["ours", "plain"]))
 @click.option("--device", default="auto", show_default=True)
 @click.option("--give-back", is_flag=True, help="Ours with malloc as it is, like plain PyTorch.")
-@click.option("--small-pages", is_flag=True, help="Ours without huge pages.")
-def main(name: str, way: str, device: str, give_back: bool, small_pages: bool) -> None:
+def main(name: str, way: str, device: str, give_back: bool) -> None:
     """Print the seconds of a training step and the peak memory, as JSON."""
     if way == "ours" and not give_back:  # as ta2net train does
         keep_freed_memory()
-        if not small_pages:
-            use_huge_pages()
     found = run(CASES[name](), way, device)
     click.echo(json.dumps({"seconds": found.seconds, "peak_bytes": found.peak_bytes}))
 

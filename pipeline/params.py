@@ -101,7 +101,10 @@ class FlowParams(Section):
     """The optical-flow estimator."""
 
     model: str = "dis"
-    """dis, raft_small, raft_large (torchvision), or any ptlflow model name (gmflow, gmflow_refine, ...)."""
+    """dis, raft_small, raft_large (torchvision), or any ptlflow model name (gmflow, gmflow_refine, ...).
+
+    ptlflow/NAME is ptlflow's own where NAME alone is another's: torchvision's, or our faster GMFlow.
+    """
     checkpoint: str | None = None
     """A ptlflow checkpoint name (things, sintel, ...) or a file; None = the estimator's default."""
     size: Size = (192, 192)

@@ -61,17 +61,17 @@ class Revisions:
 
 
 @cache
-def code_digest(paths: tuple[str, ...], source: Path = SOURCE) -> str:
+def code_digest(paths: tuple[str, ...]) -> str:
     """A digest of what Python files say, whatever stands in their comments and docstrings.
 
     Args:
-        paths: files, and folders with all in them, relative to ``source``.
+        paths: files, and folders with all in them, relative to ``SOURCE``.
     """
     digest = sha256()
     for path in paths:
-        place = source / path
+        place = SOURCE / path
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(file.relative_to(source).as_posix().encode() + b"\0")
+            digest.update(file.relative_to(SOURCE).as_posix().encode() + b"\0")
             digest.update(bare_code(file.read_text(encoding="utf-8")).encode() + b"\0")
     return digest.hexdigest()[:DIGITS]
 
@@ -113,7 +113,11 @@ ROWS = Revisions(
     {
         "decoding": ("pipeline/video/decode.py", "pipeline/video/container.py", "pipeline/video/probe.py"),
         "dis": ("pipeline/flow/dis.py",),
-        "gmflow": ("pipeline/flow/gmflow", "pipeline/flow/networks.py", "pipeline/flow/ptlflow_models.py"),
+        "gmflow": (
+            "pipeline/flow/gmflow",
+            "pipeline/flow/gmflow_models.py",
+            "pipeline/flow/networks.py",
+        ),
         "networks": (
             "pipeline/flow/networks.py",
             "pipeline/flow/ptlflow_models.py",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.files.atomic import write_json
-from pipeline.heap import keep_freed_memory, use_huge_pages
+from pipeline.heap import keep_freed_memory
 from ta2net.commands.completion import completion
 from ta2net.commands.files import inspect, models
 from ta2net.commands.films import FLIP_OPTION, STRIDE_OPTION, dub, export, predict, report
@@ -110,7 +110,6 @@ def train(params_path: Path) -> None:
       torchrun --nproc-per-node 2 -m ta2net.cli train --params params.yaml
     """
     keep_freed_memory()
-    use_huge_pages()
     # torch takes seconds to import; --help need not wait
     from ta2net.training.loop import train as run
     from ta2net.training.processes import is_first_process

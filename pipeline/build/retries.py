@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import errno
-import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random_exponential,
+)
 
 from pipeline.errors import StorageError, UserError
 
@@ -14,6 +20,9 @@ R = TypeVar("R")
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+_HALF = {"multiplier": FIRST_WAIT_S / 2, "max": LONGEST_WAIT_S / 2}
+WAIT = wait_exponential(**_HALF) + wait_random_exponential(**_HALF)
+"""Doubled from one to the next; half of it by chance: not in step with other workers in the same trouble."""
 
 LASTING = frozenset(
     {
@@ -48,15 +57,13 @@ def with_retries(work: Callable[[], R], retries: int) -> R:
     Raises:
         Exception: the last error, with a note saying how often it was tried.
     """
-    for attempt in range(retries + 1):
-        try:
-            return work()
-        except Exception as error:
-            if not may_pass(error) or attempt == retries:
-                if attempt:
-                    error.add_note(f"tried {attempt + 1} times")
-                raise
-        # not in step with the other workers, which the same trouble has hit
-        wait_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)
-        time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
-    raise AssertionError("unreachable")
+    tries = Retrying(
+        retry=retry_if_exception(may_pass), stop=stop_after_attempt(retries + 1), wait=WAIT, reraise=True
+    )
+    try:
+        return tries(work)
+    except Exception as error:
+        tried = int(tries.statistics["attempt_number"])
+        if tried > 1:
+            error.add_note(f"tried {tried} times")
+        raise

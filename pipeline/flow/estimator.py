@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 TORCHVISION_MODELS = ("raft_small", "raft_large")
 STILL_LIMIT_PX = 0.25
 """Mean flow of a still texture. GMFlow reads 0.02 px at 256x320, 0.06 at 160x224, but 0.45 at 128x160."""
+GMFLOW_MODELS = ("gmflow", "gmflow_refine")
 PTLFLOW_PREFIX = "ptlflow/"
-"""``ptlflow/raft_small`` is ptlflow's model of a name that torchvision has, too."""
+"""``ptlflow/raft_small`` is ptlflow's model of a name that torchvision has, too; ``ptlflow/gmflow`` its own
+forward, pair by pair, where ``gmflow`` is ours."""
 
 
 class FlowEstimator(Protocol):
@@ -48,7 +50,7 @@ class FlowEstimator(Protocol):
 
 
 class _Family(Protocol):
-    """A library of several networks: the modules ``torchvision_models`` and ``ptlflow_models``."""
+    """Several networks: the modules ``torchvision_models``, ``gmflow_models`` and ``ptlflow_models``."""
 
     def library(self, model: str) -> str: ...
 
@@ -127,6 +129,8 @@ def _family(name: str) -> tuple[_Family, str]:
     """The library that has the model, and the model's name there."""
     if name in TORCHVISION_MODELS:
         return cast(_Family, import_module("pipeline.flow.torchvision_models")), name
+    if name in GMFLOW_MODELS:
+        return cast(_Family, import_module("pipeline.flow.gmflow_models")), name
     ptlflow_models = import_module("pipeline.flow.ptlflow_models")
     model, models = name.removeprefix(PTLFLOW_PREFIX), ptlflow_models.names()
     if model in models:

@@ -16,13 +16,10 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError, WeightsError
-from pipeline.flow import gmflow
 from pipeline.flow.networks import Device, OfFrames, Weights, fit_weights, pairwise, read_weights
 from pipeline.flow.networks import find_weights as find_by_url
 
 LIBRARY = f"ptlflow {version('ptlflow')}"
-GMFLOW_REVISION = 2
-"""Part of GMFlow's identity: to be raised when ``flow/gmflow`` changes what it computes."""
 DEFAULT_CHECKPOINT = "things"
 """FlyingThings3D: the usual general-purpose training; a model without it uses its first checkpoint."""
 
@@ -57,9 +54,9 @@ def names() -> list[str]:
     return list(_ptlflow().get_model_names())
 
 
-def library(model: str) -> str:
+def library(model: str) -> str:  # noqa: ARG001 - the same for all
     """What computes the flow of ``model``, for its identity."""
-    return f"{LIBRARY}, one pass {GMFLOW_REVISION}" if model in gmflow.MODELS else LIBRARY
+    return LIBRARY
 
 
 def find_weights(model: str, checkpoint: str | None) -> Weights:
@@ -84,15 +81,18 @@ def new_network(model: str) -> Any:
         raise WeightsError(f"{model}: a part of it cannot be downloaded ({error})") from error
 
 
-def build(model: str, weights: Weights, device: Device) -> OfFrames:
-    """The network as a function; raises ``WeightsError`` for a file of another model."""
+def trained_network(model: str, weights: Weights, device: Device) -> Any:
+    """ptlflow's network with its weights; raises ``WeightsError`` for a file of another model."""
     network = new_network(model)
     document = read_weights(weights)
     fit_weights(network, document, model, weights)
     _restore_settings(network, document)
-    network = network.eval().to(device)
-    if model in gmflow.MODELS:
-        return gmflow.Gmflow(network)
+    return network.eval().to(device)
+
+
+def build(model: str, weights: Weights, device: Device) -> OfFrames:
+    """ptlflow's own forward as a function of frames; errors as in ``trained_network``."""
+    network = trained_network(model, weights, device)
 
     def both_ways(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         # ptlflow takes BGR in 0..1 and pads to the model's stride itself

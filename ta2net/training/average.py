@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def decay_at(averaged: int, decay: float) -> float:
@@ -52,9 +52,10 @@ class MovingAverage:
         self._averaged.load_state_dict(state)
 
     @torch.no_grad()
-    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        # torch's own would average whole numbers, too, and has one decay for good: it is made anew each time
         if not torch.is_floating_point(averaged[0]):
             torch._foreach_copy_(list(averaged), list(current))
             return
         decay = decay_at(int(self._averaged.n_averaged), self.decay)
-        torch._foreach_lerp_(list(averaged), list(current), 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(averaged), list(current), count)

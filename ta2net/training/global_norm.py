@@ -1,6 +1,6 @@
 """Batch norm over the clips of all processes: the statistics of one process that had the whole batch.
 
-torch's SyncBatchNorm does the same, on CUDA only. This one runs wherever torch.distributed does.
+On CUDA torch's SyncBatchNorm does this. It cannot run on a CPU, for which ``GlobalBatchNorm`` is here.
 """
 
 from __future__ import annotations
@@ -104,12 +104,18 @@ class GlobalBatchNorm(_BatchNorm):
         return normal
 
 
-def with_global_norms(module: nn.Module) -> nn.Module:
-    """``module`` with every batch norm in it made global, in place; the names of its state stay."""
+def with_global_norms(module: nn.Module, device: torch.device) -> nn.Module:
+    """``module`` with every batch norm in it made global, in place; the names of its state stay.
+
+    Args:
+        device: where it runs; its parameters stay where they are.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         return GlobalBatchNorm.of(module)
     for name, child in module.named_children():
-        setattr(module, name, with_global_norms(child))
+        setattr(module, name, with_global_norms(child, device))
     return module
 
 

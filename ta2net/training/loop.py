@@ -117,7 +117,7 @@ class Trainer:
         if params.train.fast:
             accelerate(model, fabric.device)
         if fabric.world_size > 1:
-            with_global_norms(model)
+            with_global_norms(model, fabric.device)
         average = MovingAverage(model, params.optim.ema) if params.optim.ema else None
         pretrained = self.method.groups(params.method, model).get("pretrained", ())
         optimizer = make_optimizer(model, params.optim, pretrained)

@@ -119,7 +119,7 @@ class EndpointConnectionError(Exception):
 )
 def test_what_may_pass_is_tried_again(monkeypatch, error, passes):
     waits, tried = [], []
-    monkeypatch.setattr("pipeline.build.retries.time.sleep", waits.append)
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
 
     def work():
         tried.append(1)
@@ -131,12 +131,39 @@ def test_what_may_pass_is_tried_again(monkeypatch, error, passes):
     assert caught.value is error
     assert len(tried) == (4 if passes else 1)
     assert getattr(error, "__notes__", []) == (["tried 4 times"] if passes else [])
+    assert len(waits) == len(tried) - 1
     for wait, longest in zip(waits, (1, 2, 4), strict=False):
         assert longest / 2 <= wait <= longest
 
 
+def test_pauses_grow_to_a_minute(monkeypatch):
+    waits = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+
+    def work():
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        with_retries(work, 9)
+    assert len(set(waits)) == len(waits) == 9
+    for wait, longest in zip(waits, (1, 2, 4, 8, 16, 32, 60, 60, 60), strict=True):
+        assert longest / 2 <= wait <= longest
+
+
+def test_an_error_that_lasts_ends_the_tries_of_one_that_passed(monkeypatch):
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    outcomes = iter([ConnectionError(), VideoError("bad"), None])
+
+    def work():
+        raise next(outcomes)
+
+    with pytest.raises(VideoError) as caught:
+        with_retries(work, 3)
+    assert caught.value.__notes__ == ["tried 2 times"]
+
+
 def test_success_after_trouble(monkeypatch):
-    monkeypatch.setattr("pipeline.build.retries.time.sleep", lambda _: None)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     outcomes = iter([ConnectionError(), OSError(errno.EIO, "x"), None])
 
     def work():
@@ -149,7 +176,7 @@ def test_success_after_trouble(monkeypatch):
 
 
 def test_a_row_survives_trouble_with_its_file(catalog, params, monkeypatch):
-    monkeypatch.setattr("pipeline.build.retries.time.sleep", lambda _: None)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     from pipeline.build import row
 
     trouble = {"v1.mp4": 2, "v2.mp4": 99}

@@ -21,7 +21,8 @@ from pipeline.flow.gmflow.matching import (
     warped,
 )
 from pipeline.flow.gmflow.transformer import Transformer, windows
-from pipeline.flow.ptlflow_models import new_network
+from pipeline.flow.gmflow_models import REVISION
+from pipeline.flow.ptlflow_models import LIBRARY, new_network
 from pipeline.params import FlowParams
 from pipeline.video.decode import open_video
 from tests.ptlflow_calls import one_direction_a_call
@@ -134,6 +135,32 @@ def test_one_pass_equals_ptlflows_forward_with_any_weights(model):
             flow = torch.stack(Gmflow(network)(images, batch), dim=1)
             assert float((flow - expected).norm(dim=2).mean()) < 1e-4
             assert float((flow - expected).abs().max()) < 5e-3
+
+
+@pytest.mark.parametrize("model", ["gmflow", "gmflow_refine"])
+def test_ptlflows_plain_forward_is_a_model_by_itself(model, tmp_path):
+    """``ptlflow/gmflow`` is ptlflow's own forward, whatever the batch, and ``gmflow`` agrees with it."""
+    torch.manual_seed(0)
+    network = calm(new_network(model).eval())
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    images = torch.rand(4, 3, 12, 15, generator=torch.Generator().manual_seed(2))
+    frames = (255 * F.interpolate(images, (90, 120), mode="bilinear")).byte().permute(0, 2, 3, 1).numpy()
+    params = FlowParams(
+        model=model, checkpoint=str(tmp_path / "weights.pt"), size=(90, 120), batch=2, device="cpu"
+    )
+    engine = make_estimator(params)
+    plain = make_estimator(params.model_copy(update={"model": f"ptlflow/{model}"}))
+    with torch.inference_mode():
+        expected = one_direction_a_call(network, torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
+    found = plain.estimate(frames)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-3, rtol=0)
+    flow = engine.estimate(frames)
+    assert not np.array_equal(flow, found)  # another way, indeed
+    np.testing.assert_allclose(flow, found, atol=5e-3, rtol=0)
+    assert (plain.name, engine.name) == (f"ptlflow/{model}", model)
+    assert plain.identity["library"] == LIBRARY
+    assert engine.identity["library"] == f"{LIBRARY}, one pass {REVISION}"
+    assert plain.identity["weights_sha256"] == engine.identity["weights_sha256"]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,8 @@ def test_labels_follow_their_frames(toy_params, rows, dilation):
                 t = clip.stop - 1 - place if clip.backwards else clip.start + place
                 distances = sorted((abs(hit - t), direction * (hit - t)) for hit in clip.row.labels)
                 nearest, shown = distances[0]
-                assert batch.offset[i, place] == shown
+                assert batch.offset[i, place] == (shown if nearest <= 3 else np.inf)
+                assert batch.events[i, place] == (nearest == 0)
                 assert batch.hard[i, place] == (nearest <= dilation)
                 bell = np.exp(-(nearest**2) / 8) if nearest <= 3 else 0.0
                 assert batch.soft[i, place] == pytest.approx(bell)

@@ -200,7 +200,7 @@ def test_other_parameters_start_anew(toy_params, capsys):
     train(toy_params)
     progress = train(changed(toy_params, "optim", lr=1e-3))
     assert progress.losses[0]["step"] == 4
-    assert "belongs to other parameters or data" in capsys.readouterr().out
+    assert "belongs to other parameters, data or code" in capsys.readouterr().out
 
 
 def test_only_the_last_checkpoints_are_kept(toy_params, tmp_path):

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from pipeline.flow.gmflow.matching import global_matching, local_matching, propagated, upsampled, warped
 from pipeline.flow.gmflow.transformer import Transformer
 
-MODELS = ("gmflow", "gmflow_refine")
-
 CPU_PAIRS = 4
 """Pairs at a time on a CPU: more are no faster, and take more memory."""
 

@@ -1,0 +1,1 @@
+"""What the code computes on pinned inputs, part by part."""
