@@ -67,7 +67,7 @@ class WeightsError(UserError):
     """Model weights that are missing, unreadable or belong to another architecture."""
 
 
-NO_OPENCV = """OpenCV cannot be loaded ({error}). Without a screen, take its build without windows:
+NO_OPENCV = """OpenCV cannot be loaded ({error}). Without a display, install its build without windows:
 pip uninstall --yes opencv-python opencv-python-headless && pip install opencv-python-headless"""
 """ptlflow asks for the build with windows, which needs libGL, and pip puts both into one folder."""
 
@@ -94,7 +94,7 @@ def telling() -> Iterator[None]:
         ]
         where = f"{' -> '.join(names)}: " if names else ""
         raise UserError(
-            f"{where}{error.strerror}; mend that and run the command again: what is finished is kept"
+            f"{where}{error.strerror}; fix that and run the command again; finished work is kept"
         ) from error
     except MemoryError as error:
         raise UserError(

@@ -221,7 +221,7 @@ def read_yaml(path: str | Path) -> Any:
         raise ParamsError(f"{file}: nested too deeply for a parameter file") from error
     if _is_endless(document):
         raise ParamsError(
-            f"{file}: with its aliases (*name) written out it has more than {MAX_ENTRIES} entries; write "
+            f"{file}: with its aliases (*name) expanded it has more than {MAX_ENTRIES} entries; write "
             "plain values instead"
         )
     return document

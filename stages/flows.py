@@ -19,7 +19,7 @@ def _part(_context: click.Context, _option: click.Parameter, text: str | None) -
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     part = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part[0] <= part[1]:
-        raise click.BadParameter(f"{text!r} is no part; write I/N with I from 1 to N, like 2/8")
+        raise click.BadParameter(f"{text!r} is not a part; write I/N with I from 1 to N, like 2/8")
     return part
 
 
@@ -29,7 +29,7 @@ def _part(_context: click.Context, _option: click.Parameter, text: str | None) -
     "--part",
     metavar="I/N",
     callback=_part,
-    help="Only the I-th of N parts, for several machines without a cluster; once without it at the end.",
+    help="Compute only part I of N, for several machines without a cluster; run once without it at the end.",
 )
 def main(path: str, part: tuple[int, int] | None) -> None:
     """Bring the flow store in line with the catalog.

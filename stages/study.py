@@ -13,9 +13,13 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.option("--study", required=True, type=FILE, help="The study: configs/studies/ablation.yaml, ...")
+@click.option("--study", required=True, type=FILE, help="Study file, such as configs/studies/ablation.yaml.")
 @click.option(
-    "--params", default="params.yaml", show_default=True, type=FILE, help="What its rows differ from."
+    "--params",
+    default="params.yaml",
+    show_default=True,
+    type=FILE,
+    help="Parameter file that the study's rows change.",
 )
 @click.option("--work", required=True, type=FILE, help="Folder for the runs.")
 @click.option("--out", required=True, type=FILE, help="Folder for results.json, table.md and plot.png.")

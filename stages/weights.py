@@ -15,7 +15,7 @@ from ta2net.training.release import release
 @click.command()
 @click.option("--params", default="params.yaml", show_default=True, type=click.Path(path_type=Path))
 @click.option("--out", default=BUILT_IN, show_default=True, type=click.Path(path_type=Path))
-@click.option("--command", required=True, help="What one types to make this network again.")
+@click.option("--command", required=True, help="The command that makes this network again, for its records.")
 def main(params: Path, out: Path, command: str) -> None:
     """Write the run's network, with the figures of its evaluation, to --out."""
     given = read(params)

@@ -30,7 +30,7 @@ PARAMS_OPTION = click.option(
 CHECKPOINT_OPTION = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="A trained network, or the name of a built-in one; default: best.safetensors in train.dir.",
+    help="A trained checkpoint, or a name of `ta2net models`; default: best.safetensors in train.dir.",
 )
 
 
@@ -68,9 +68,9 @@ def check_together(context: click.Context) -> None:
     ]
     if not any(given <= way for way in ways):
         raise click.UsageError(
-            f"{_options(given)} do not go together: give --hits with --labels and either "
-            "--videos or --frames, --fps; or --scores, perhaps with --threshold; or neither, perhaps with "
-            "--checkpoint, --stride, --flip-average"
+            f"{_options(given)} do not go together. There are three ways: --hits and --labels, with --videos "
+            "or with --frames and --fps; or --scores, with or without --threshold; or a checkpoint, with or "
+            "without --checkpoint, --stride, --flip-average"
         )
     of_hits = (ways[0] | ways[1]) - {"out"}
     lacking = {"hits", "labels"} - given
@@ -80,7 +80,7 @@ def check_together(context: click.Context) -> None:
         raise click.UsageError(f"{_options(given)} also needs {_options(lacking)}")
     threshold = context.params["threshold"]
     if threshold is not None and math.isnan(threshold):  # which no range of numbers excludes
-        raise click.BadParameter("nan is no number in the range 0<=x<=1", param_hint="--threshold")
+        raise click.BadParameter("nan is not a number in the range 0<=x<=1", param_hint="--threshold")
     if given & {"threshold", "out"} and not given & {"hits", "scores"}:
         raise click.UsageError(f"{_options(given)} needs --scores (or, for --out, --hits)")
 
@@ -92,15 +92,16 @@ def _options(names: set[str]) -> str:
 @click.group(cls=Manual, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ta2net")
 def main() -> None:
-    """TA2Net: at which frames of a silent video does a visible action make a sound, and where?"""
+    """TA2Net finds the frames of a silent video at which a visible action makes a sound, and where."""
 
 
 @main.command()
 @PARAMS_OPTION
 def train(params_path: Path) -> None:
-    """Train on the train rows of a flow store; run it again to go on after a stop.
+    """Train on the train rows of a flow store. If training was stopped, run it again to continue.
 
-    torchrun trains in several processes, each with its share of clips.batch and, if there are any, its GPU.
+    Under torchrun several processes train together. Each takes its share of clips.batch, and its own GPU if
+    there are GPUs.
 
     \b
     Examples:
@@ -120,7 +121,7 @@ def train(params_path: Path) -> None:
             f"trained {progress.step} steps; best event F1 at 2 frames on validation rows: "
             f"{progress.best_f1:.3f}; {params.train.dir}/best.safetensors"
         )
-        click.echo(f"stall: {progress.stall:.1%} of {progress.wall_s:.0f} s went by waiting for batches")
+        click.echo(f"stall: {progress.stall:.1%} of {progress.wall_s:.0f} s were spent waiting for batches")
 
 
 @main.command()
@@ -128,34 +129,39 @@ def train(params_path: Path) -> None:
 @CHECKPOINT_OPTION
 @STRIDE_OPTION
 @FLIP_OPTION
-@click.option("--scores", type=click.Path(path_type=Path), help="scores.csv of an earlier run: no model.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="With --scores: another threshold of hits.")
 @click.option(
-    "--hits", type=click.Path(path_type=Path), help="CSV of any program's hits: no model, no store."
+    "--scores", type=click.Path(path_type=Path), help="Use scores.csv of an earlier run, without a network."
+)
+@click.option("--threshold", type=click.FloatRange(0, 1), help="With --scores: use this threshold for hits.")
+@click.option(
+    "--hits",
+    type=click.Path(path_type=Path),
+    help="Evaluate the hits in this CSV, from any program, without a network or store.",
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="With --hits: CSV of the labels.")
 @click.option(
     "--videos",
     multiple=True,
-    help="With --hits: the videos, for their frames' times (files, folders, patterns), or a CSV of them.",
+    help="With --hits: the videos (files, folders, patterns), to read the times of their frames; or a CSV "
+    "that lists them.",
 )
-@click.option("--frames", type=click.IntRange(min=1), help="With --hits: length of every video in frames.")
+@click.option("--frames", type=click.IntRange(min=1), help="With --hits: number of frames of every video.")
 @click.option("--fps", type=FrameRate(), help="With --hits: frames per second, like 25 or 30000/1001.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="With --scores or --hits: JSON file to write figures to."
+    "--out", type=click.Path(path_type=Path), help="With --scores or --hits: write the figures to this JSON."
 )
 @click.pass_context
 def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None, **given: Any) -> None:
-    """Evaluate a checkpoint on labelled rows of a flow store; writes metrics.json and prediction files.
+    """Evaluate a checkpoint on the labelled rows of a flow store. Writes metrics.json and prediction files.
 
-    Windows are laid as the checkpoint was validated, and as predict lays them; infer in the parameter file is
-    for networks that it trains.
+    The checkpoint says which windows it is shown, as it does for predict. The section infer of the parameter
+    file is for training.
 
-    With --scores or --hits the figures come without a model. Both CSV files of --hits have Audible623's
-    columns video_id,sound_label,class; sound_label is a quoted list of 0-based frames ("12,31,53"), empty for
-    a video without hits. How long the videos are and when their frames are shown is said by --frames and
-    --fps for all; by --videos, the files themselves or a CSV with video_id,fps,frames; or by columns fps and
-    frames beside the labels.
+    --scores and --hits need no network. The CSV files of --hits and --labels have the columns
+    video_id,sound_label,class. sound_label is a quoted list of frames, counted from 0 ("12,31,53"), and empty
+    for a video without hits. The length of the videos and the times of their frames come from --frames and
+    --fps (the same for all), from --videos (the files, or a CSV with video_id,fps,frames), or from columns
+    fps and frames in the label file.
 
     \b
     Examples:
@@ -194,7 +200,7 @@ def evaluate(context: click.Context, params_path: Path, checkpoint: Path | None,
 @main.command()
 @click.argument("metrics", default="metrics.json", type=click.Path(path_type=Path))
 def summary(metrics: Path) -> None:
-    """Print the headline figures of a metrics.json: the network beside what needs no training.
+    """Print the headline figures of a metrics.json: the trained method beside rules without training.
 
     \b
     Example:
@@ -209,10 +215,10 @@ def summary(metrics: Path) -> None:
 @main.command()
 @PARAMS_OPTION
 @CHECKPOINT_OPTION
-@click.option("--row", "row_id", required=True, help="Row id, as in the catalog.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="PNG to write.")
+@click.option("--row", "row_id", required=True, help="Id of the row, as in the catalog.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="PNG file to write.")
 def picture(params_path: Path, checkpoint: Path | None, row_id: str, out: Path) -> None:
-    """Draw one row: its score curve against the labels, and its surest hits with flow and inflection.
+    """Draw one row: score curve, labels, and the most probable hits with their flow and inflection.
 
     \b
     Example:
@@ -227,7 +233,7 @@ def picture(params_path: Path, checkpoint: Path | None, row_id: str, out: Path) 
 @main.command()
 @PARAMS_OPTION
 def describe(params_path: Path) -> None:
-    """Print the parameters and the arithmetic (FLOP) of each part of the network that a file describes.
+    """Print the parameters and the arithmetic (FLOP) of each part of the network in a parameter file.
 
     \b
     Example:
@@ -245,16 +251,23 @@ def describe(params_path: Path) -> None:
 
 @main.command()
 @click.argument("configs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", default="params.yaml", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    default="params.yaml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="File to write; comments of an existing file are kept.",
+)
 def params(configs: tuple[Path, ...], out: Path) -> None:
-    """Write a parameter file: the defaults with CONFIGS laid over them, the last one on top.
+    """Write a parameter file: the defaults, overridden by CONFIGS in their order.
 
-    Comments of an existing file are kept. Without CONFIGS the embedded defaults come back.
+    Without CONFIGS the defaults are written. A file of version 0.1 is rewritten for this version.
 
     \b
     Examples:
       ta2net params configs/audible623.yaml
       ta2net params configs/audible623.yaml my_paths.yaml --out my_params.yaml
+      ta2net params old.yaml --out new.yaml
     """
     compose_params(configs, out)
     click.echo(f"written: {out}")

@@ -68,7 +68,7 @@ class BuildSummary:
         if self.part is not None:
             number, of = self.part
             lines.append(
-                f"part {number} of {of}; after all parts, run once without --part: it completes and checks"
+                f"part {number} of {of}; when all parts are done, run once without --part to finish and check"
             )
         return "\n".join(lines)
 
@@ -136,7 +136,7 @@ def build(
     )
     if (params.store.url or "").startswith("memory://") and has_own_process(params.build):
         raise UserError(
-            "store.url: memory:// is seen by one process only, and rows are made in others; "
+            "store.url: memory:// exists in one process only, and rows are computed in others; "
             "set build.scheduler: threads, without limits of time and memory, or another place"
         )
     store = open_or_create(params.store)
@@ -246,5 +246,5 @@ def _judge(failures: list[Failure], rows: int, params: BuildParams) -> None:
     faults = sum(bool(failure.traceback) for failure in failures)
     if not faults:
         raise UserError("\n".join([head, *lines]))
-    tail = f"{faults} by a fault of the program; please report it with the traceback in {params.failures}"
+    tail = f"{faults} by a bug in the program; please report it with the traceback in {params.failures}"
     raise InternalError("\n".join([head, *lines, tail]))

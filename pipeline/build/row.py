@@ -145,7 +145,8 @@ def _compute(job: RowJob) -> RowDone:
     estimator = _Clocked(_estimator(job))
     if row_fingerprint(row, job.identity, job.decode, job.flow, job.store) != job.fingerprint:
         raise UserError(
-            "this worker's code is not that of the machine that planned the build; install one version"
+            "this worker's code differs from that of the machine that planned the build; install "
+            "the same version"
         )
     video = open_video(row.path, job.decode.reader, job.decode.chunk_frames)
     _check_length(row, video.info)

@@ -124,11 +124,13 @@ def _remote(address: str) -> Iterator[Client]:
 @contextmanager
 def _slurm(params: BuildParams, say: Say) -> Iterator[Client]:
     if not params.workers:
-        raise UserError("build.workers: say how many SLURM jobs to run at a time (0 is no number of jobs)")
+        raise UserError(
+            "build.workers: set the number of SLURM jobs to run at a time (0 is not allowed here)"
+        )
     with slurm_cluster(params) as cluster, Client(cluster) as client:
         # a job that ends before its time (its own limit, a node that fails) is followed by another
         cluster.adapt(minimum_jobs=params.workers, maximum_jobs=params.workers)
-        say(f"{params.workers} SLURM jobs asked for; rows begin when the first one runs")
+        say(f"{params.workers} SLURM jobs requested; rows begin when the first one runs")
         client.wait_for_workers(1)
         yield client
 

@@ -109,7 +109,7 @@ def parse_labels(text: str) -> Labels:
         repairs.append("labels sorted")
         if strays:
             doubts.append(
-                f"label {', '.join(map(str, strays))} stands far off its order: mistyped? kept as written"
+                f"label {', '.join(map(str, strays))} is far out of order, perhaps mistyped; kept as written"
             )
     return Labels(tuple(sorted(set(written))), tuple(repairs), tuple(doubts))
 

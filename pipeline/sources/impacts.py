@@ -26,7 +26,7 @@ def read(params: DataParams) -> Listing:
     """
     contacts = Path(params.impacts.dir) / "contacts.csv"
     if not contacts.is_file():
-        raise UserError(f"{contacts}: not there; render the data set first (`dvc repro impacts`)")
+        raise UserError(f"{contacts}: no such file; render the data set first (`dvc repro impacts`)")
     listing = read_label_files(params.source)
     positions = read_positions(contacts)
     rows = tuple(replace(row, positions_px=positions.get(row.video_id, {})) for row in listing.rows)
@@ -43,7 +43,7 @@ def read_positions(contacts: Path) -> Positions:
     hardest: dict[tuple[str, int], float] = {}
     for record in read_table(contacts, CONTACT_COLUMNS):
         if record.missing or not LABEL.fullmatch(record.cells["frame"]):
-            raise UserError(f"{contacts}, line {record.line}: frame is missing or no frame number")
+            raise UserError(f"{contacts}, line {record.line}: frame is missing or not a frame number")
         video_id, frame = record.cells["video_id"], int(record.cells["frame"])
         x_px, y_px, impulse = (_number(contacts, record, name) for name in ("x_px", "y_px", "impulse"))
         if impulse > hardest.get((video_id, frame), -math.inf):

@@ -61,7 +61,7 @@ def find_video(index: VideoIndex, video_id: str, folders: Sequence[str]) -> Path
     if not candidates:
         lowered = video_id.casefold()
         near = next((stem for stem in index if stem.casefold() == lowered), None)
-        hint = f" (there is {near!r}: capitals count)" if near else ""
+        hint = f" (there is {near!r}; upper and lower case differ)" if near else ""
         raise RowRefusedError(f"no video file of that name{hint}; add it or delete the row")
     for folder in folders:
         inside = [path for path in candidates if path.parent.name.casefold() == folder.casefold()]

@@ -38,11 +38,11 @@ def _in_video(labelled: Labelled, path: Path, n_frames: int, findings: list[Find
     behind = labelled.labels[len(labels) :]
     if behind and not labels:
         raise RowRefusedError(
-            f"{path}: it has {n_frames} frames and all labels lie behind them (from {behind[0]}): "
+            f"{path}: it has {n_frames} frames and all labels lie after them (from {behind[0]}): "
             "is it the right video?"
         )
     if behind:
-        message = f"labels behind the last frame ({n_frames - 1}) dropped: {_first_ten(behind)}"
+        message = f"labels after the last frame ({n_frames - 1}) dropped: {_first_ten(behind)}"
         findings.append(labelled.finding("repaired", message))
     return labels
 
@@ -58,7 +58,7 @@ def _annotated_in(labelled: Labelled, path: Path, n_frames: int, findings: list[
     spans = clipped_spans(labelled.annotated, n_frames)
     if not spans:
         raise RowRefusedError(
-            f"{path}: it has {n_frames} frames and all annotated spans lie behind them "
+            f"{path}: it has {n_frames} frames and all annotated spans lie after them "
             f"({format_spans(labelled.annotated)[:80]}): is it the right video?"
         )
     if spans != labelled.annotated:

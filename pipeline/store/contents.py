@@ -42,7 +42,7 @@ def content_problems(
         return
     for name, checksum in (stated or {}).items():
         if ArrayChecksum.of(sums[name]) != checksum:
-            yield f"array {name} is not what was written: its checksum is another"
+            yield f"array {name} is not what was written: its checksum differs"
     if not follows:
         yield "inflection is not the difference of velocity"
     if not increasing:

@@ -289,7 +289,8 @@ class FlowStore:
         return opened
 
     def _damaged(self, row_id: str) -> str:
-        return f"{self.name}: row {row_id} is damaged (`ta2net repair` removes it, the next build remakes it)"
+        cure = "`ta2net repair` removes it, the next build computes it again"
+        return f"{self.name}: row {row_id} is damaged ({cure})"
 
 
 @dataclass(frozen=True)

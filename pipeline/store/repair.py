@@ -1,4 +1,4 @@
-"""Take out of a flow store what is broken, so that the next build remakes it."""
+"""Take out of a flow store what is broken, so that the next build computes it again."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class RowDocument:
         if attributes["state"] != COMPLETE:
             raise ValueError("this row is not complete")
         if CHECKSUMS in attributes and not isinstance(attributes[CHECKSUMS]["document"], str):
-            raise ValueError("its checksum is no text")
+            raise ValueError("its checksum is not text")
         if DATA in attributes:
             data_key, metadata = attributes[DATA]["key"], attributes[DATA]["metadata"]
             if not _DATA_KEY.fullmatch(data_key):

@@ -25,13 +25,13 @@ from pipeline.store.schema import SAFE_ROW_ID, RowAttributes, array_layout
 
 Kind = Literal["broken", "foreign", "labels", "missing", "stale", "orphan", "manifest"]
 MENDED_BY: dict[Kind, str] = {
-    "broken": "`ta2net repair` drops such rows, the next build remakes them",
-    "foreign": "not of this store and left alone: move it away",
-    "labels": "the next build puts them right",
-    "missing": "the next build makes them, or says why it cannot",
-    "stale": "the next build remakes them",
+    "broken": "`ta2net repair` removes such rows; the next build computes them again",
+    "foreign": "not part of this store and left alone; move it away",
+    "labels": "the next build corrects them",
+    "missing": "the next build computes them, or says why it cannot",
+    "stale": "the next build computes them again",
     "orphan": "the next build removes them",
-    "manifest": "the next build writes it anew",
+    "manifest": "the next build writes it again",
 }
 
 THREADS = 16
@@ -147,7 +147,7 @@ def examine(
             entry is None
             or (entry.fingerprint, entry.checksum) != (found.attributes.fingerprint, found.checksum)
         ):
-            problems.append(Problem(row_id, "manifest", "the manifest says something else of this row"))
+            problems.append(Problem(row_id, "manifest", "the manifest differs for this row"))
         if not found.problems:
             frames, size = frames + found.attributes.n_frames, size + found.size
     problems += [Problem(row_id, "missing", "in the catalog, but not in the store") for row_id in wanted]
@@ -195,7 +195,7 @@ def _examined(place: Place, name: str, *, deep: bool) -> _Examined:
     if stated is not None and document.checksum() != document_checksum(
         document.attributes, document.metadata
     ):
-        return _Examined((Problem(name, "broken", "its document was changed: the checksum is another"),))
+        return _Examined((Problem(name, "broken", "its document was changed: the checksum differs"),))
     sizes = place.sizes(document.data_key)
     wrong = list(_array_problems(arrays, attributes, sizes, stated))
     if deep and not wrong:
@@ -274,6 +274,6 @@ def _notes(unsealed: int, extra: int, leftovers: int) -> Iterator[str]:
     if unsealed:
         yield f"{unsealed} rows have no checksum (written by an earlier version)"
     if extra:
-        yield f"{extra} files or objects lie in rows that are no part of them"
+        yield f"{extra} files or objects lie in rows but do not belong to them"
     if leftovers:
-        yield f"{leftovers} unfinished or replaced rows of builders that died; `ta2net repair` removes them"
+        yield f"{leftovers} unfinished or replaced rows of interrupted builds; `ta2net repair` removes them"

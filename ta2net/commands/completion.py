@@ -13,7 +13,7 @@ PROGRAM, VARIABLE = "ta2net", "_TA2NET_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands, options, formats and networks in SHELL.
+    """Print a script that lets SHELL complete commands, options, formats and networks.
 
     \b
     Examples:

@@ -7,9 +7,9 @@ import click
 
 @click.command()
 def models() -> None:
-    """List the networks that come with the program: what each needs, what it learnt from, what it is worth.
+    """List the networks that come with the program: requirements, training data, accuracy.
 
-    `predict --checkpoint NAME` takes their names.
+    Use a name with `predict --checkpoint NAME`.
 
     \b
     Example:
@@ -24,7 +24,7 @@ def models() -> None:
 @click.command()
 @click.argument("path")
 def inspect(path: str) -> None:
-    """Say what is in PATH: a video, a flow store (a folder or a URL) or a checkpoint.
+    """Describe PATH: a video, a flow store (a folder or a URL) or a checkpoint.
 
     \b
     Examples:

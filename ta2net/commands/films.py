@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHECKPOINT_OPTION = click.option(
     "--checkpoint",
     shell_complete=completion.networks,
-    help="A trained network: a file, or a name of `ta2net models`; default: real.",
+    help="A trained checkpoint: a file, or a name of `ta2net models`; default: real.",
 )
 SENSITIVITY_OPTION = click.option(
     "--sensitivity",
@@ -28,30 +28,45 @@ SENSITIVITY_OPTION = click.option(
 STRIDE_OPTION = click.option(
     "--stride",
     type=click.IntRange(min=1),
-    help="Distance of windows in frames; default: the network's, which it was validated with.",
+    help="Frames from one window to the next; default: as the checkpoint was validated.",
 )
 FLIP_OPTION = click.option(
     "--flip-average/--no-flip-average",
     default=None,
-    help="Also show every window mirrored: twice the work; default: as the network was validated.",
+    help="Average over each window and its mirror image: twice the work; default: as the checkpoint was "
+    "validated.",
 )
 PREDICTION_OPTIONS = (
-    click.option("--out", default="hits", show_default=True, type=click.Path(path_type=Path), help="Folder."),
+    click.option(
+        "--out",
+        default="hits",
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="Folder for the results.",
+    ),
     CHECKPOINT_OPTION,
     SENSITIVITY_OPTION,
     click.option(
-        "--threshold", type=click.FloatRange(0, 1), help="Probability of a hit, in place of the above."
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        help="Least probability of a hit, instead of --sensitivity.",
     ),
-    click.option("--min-distance", type=click.IntRange(min=1), help="Least distance of two hits in frames."),
+    click.option(
+        "--min-distance", type=click.IntRange(min=1), help="Least distance between two hits, in frames."
+    ),
     STRIDE_OPTION,
     FLIP_OPTION,
-    click.option("--start", "start_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
-    click.option("--end", "end_s", type=click.FloatRange(min=0), help="Seconds after the first frame."),
+    click.option(
+        "--start", "start_s", type=click.FloatRange(min=0), help="Start here: seconds after the first frame."
+    ),
+    click.option(
+        "--end", "end_s", type=click.FloatRange(min=0), help="Stop here: seconds after the first frame."
+    ),
     click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ..."),
-    click.option("--flow-checkpoint", help="Weights of the network's flow model, where they lie here."),
-    click.option("--skip-existing", is_flag=True, help="Leave videos whose results are complete."),
+    click.option("--flow-checkpoint", help="File with the weights of the flow model, if it needs one."),
+    click.option("--skip-existing", is_flag=True, help="Skip videos that have complete results."),
 )
-"""Of the commands that find hits."""
+"""Shared by the commands that find hits."""
 
 
 def finds_hits(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,16 +83,16 @@ def finds_hits(command: Callable[..., None]) -> Callable[..., None]:
     "formats",
     multiple=True,
     shell_complete=completion.formats,
-    help="Also write for editors: audacity,resolve,... or all.",
+    help="Also write files for editors: audacity,resolve,... or all.",
 )
-@click.option("--report", is_flag=True, help="Also write a page to look at each video; see ta2net report.")
+@click.option("--report", is_flag=True, help="Also write a web page for each video, as ta2net report does.")
 @finds_hits
 def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **options: Any) -> None:
-    """Find the hits of VIDEOS: files, folders, patterns. A folder of results for each in --out.
+    """Find the hits of VIDEOS (files, folders, patterns).
 
-    It holds hits.csv, candidates.csv (down to a probability of 0.01), scores.csv (every frame) and a file per
-    --format. A video that cannot be read does not stop the others; it is told at the end (exit code 2), and
-    so is a fault of the program (exit code 1).
+    Each video gets a folder in --out with hits.csv, candidates.csv (down to a probability of 0.01),
+    scores.csv (every frame) and a file for each --format. If a video fails, the others still run; failures
+    are listed at the end (exit code 2, or 1 for a bug in the program).
 
     \b
     Examples:
@@ -95,14 +110,14 @@ def predict(videos: tuple[str, ...], out: Path, formats: tuple[str, ...], **opti
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    help="CSV of labels, video_id,sound_label,class: shown beside the hits.",
+    help="CSV of labels (video_id,sound_label,class) to show beside the hits.",
 )
 @finds_hits
 def report(videos: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Show the hits of VIDEOS on a page for each: a player, the score curve, the moments around the hits.
+    """Find the hits of VIDEOS and show them on web pages: player, score curve, pictures of every hit.
 
-    Does what predict does, then writes report.html into each folder of results, and index.html, which lists
-    them, into --out. The pages need no other file and no network; any browser opens them.
+    It does what predict does, then writes report.html into each folder of results, and index.html, which
+    lists them, into --out. The pages need no other files and no network. Any browser opens them.
 
     \b
     Examples:
@@ -116,7 +131,7 @@ def report(videos: tuple[str, ...], out: Path, **options: Any) -> None:
 
 
 def tell(outcomes: Sequence[Outcome]) -> None:
-    """Say what became of each video.
+    """Print the outcome of each video.
 
     Raises:
         UserError, InternalError: some failed; see ``raise_failures``.
@@ -143,31 +158,38 @@ def tell(outcomes: Sequence[Outcome]) -> None:
     type=click.Path(path_type=Path),
     help="CSV of hits.",
 )
-@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video they were found in.")
-@click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
+@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video of the hits.")
+@click.option("--row", "row_id", help="Id of the row to use, if --hits holds several.")
 @click.option(
     "--format",
     "formats",
     required=True,
     multiple=True,
     shell_complete=completion.formats,
-    help="Names with commas, or all.",
+    help="Names of formats, separated by commas, or all.",
 )
-@click.option("--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--class", "class_name", default="", help="What markers are called; default: hit.")
+@click.option(
+    "--out", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder to write to."
+)
+@click.option("--class", "class_name", default="", help="Name of the markers; default: hit.")
 @click.option("--start-timecode", help="Timecode of the first frame; default: the video's own, or none.")
-@click.option("--drop/--non-drop", "drop_frame", default=None, help="Drop-frame timecode; default: at 29.97.")
+@click.option(
+    "--drop/--non-drop",
+    "drop_frame",
+    default=None,
+    help="Drop-frame timecode or not; default: drop at 29.97 and 59.94 frames/s.",
+)
 def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...], **given: Any) -> None:
-    """Write hits as files that editors open: VIDEO's name, then .premiere.xml, .audacity.txt and so on.
+    """Write hits as files for editors. They are named like the video: NAME.premiere.xml and so on.
 
     \b
     Formats:
-      json, csv            everything that is known, for programs
-      premiere, resolve, fcpxml, otio    video editors
-      audacity, reaper, protools, midi   programs for sound
-      vtt, srt             subtitles: a cue at each hit
-      e2espot              predictions as E2E-Spot scores them
-    docs/editors.md says what to click in each program.
+      json, csv                          all information, for programs
+      premiere, resolve, fcpxml, otio    for video editors
+      audacity, reaper, protools, midi   for sound editors
+      vtt, srt                           subtitles, one cue per hit
+      e2espot                            predictions for E2E-Spot's evaluation
+    docs/editors.md says how to open each.
 
     \b
     Examples:
@@ -192,33 +214,41 @@ def export(hits: Path, video: Path, row_id: str | None, formats: tuple[str, ...]
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("--hits", type=click.Path(path_type=Path), help="CSV of the video's hits; default: find them.")
-@click.option("--row", "row_id", help="Which row's hits, where the file holds several.")
+@click.option("--row", "row_id", help="Id of the row to use, if --hits holds several.")
 @CHECKPOINT_OPTION
 @SENSITIVITY_OPTION
 @STRIDE_OPTION
 @FLIP_OPTION
-@click.option("--sounds", type=click.Path(path_type=Path), help="A sound file, or a folder; default: knocks.")
-@click.option("--class", "class_name", help="Which folder of --sounds, where it holds one per class.")
+@click.option(
+    "--sounds",
+    type=click.Path(path_type=Path),
+    help="A sound file, or a folder of them; default: synthesised knocks.",
+)
+@click.option("--class", "class_name", help="The folder inside --sounds to use, if it has one per class.")
 @click.option("--out", type=click.Path(path_type=Path), help="Dubbed video to write: .mp4, .mov or .mkv.")
-@click.option("--stem", type=click.Path(path_type=Path), help="WAV file of the placed sounds alone.")
+@click.option("--stem", type=click.Path(path_type=Path), help="WAV file to write, with the new sounds only.")
 @click.option(
     "--keep-original/--replace",
     default=True,
     show_default=True,
-    help="Mix the video's own sound under, 6 dB lower, or leave it out.",
+    help="Keep the video's own sound, 6 dB lower, or leave it out.",
 )
 @click.option(
     "--loudness",
     type=click.Choice(["probability", "inflection"]),
     default="probability",
     show_default=True,
-    help="A hit is louder the surer it is, or the harder the motion changes in it.",
+    help="What makes a hit louder: its probability, or how hard the motion changes.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the pitch changes."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed for the random pitch changes.",
 )
 @click.option(
-    "--gain-db", default=0.0, show_default=True, type=float, help="Placed sounds louder or quieter."
+    "--gain-db", default=0.0, show_default=True, type=float, help="Make the new sounds louder or quieter."
 )
 def dub(
     video: Path,
@@ -230,9 +260,9 @@ def dub(
     flip_average: bool | None,
     **given: Any,
 ) -> None:
-    """Make a preview that can be heard: VIDEO, its pictures untouched, with a sound at each hit.
+    """Put a sound at each hit of VIDEO. The pictures are not changed.
 
-    Without --hits they are found first, as by predict. HITS has the columns
+    Without --hits, the hits are found first, as predict does. A file of hits has the columns
     row_id,frame,time_s,probability,x_fraction,y_fraction, as predict writes them.
 
     \b
@@ -251,7 +281,7 @@ def dub(
     }
     if hits is None:
         if row_id is not None:
-            raise click.UsageError("--row chooses among the rows of --hits: give that, too")
+            raise click.UsageError("--row chooses a row of --hits: give --hits as well")
         from ta2net.prediction.file2hits import File2Hits
 
         predictor = File2Hits(checkpoint, **finding)
@@ -261,7 +291,8 @@ def dub(
     else:
         if checkpoint is not None or any(value is not None for value in finding.values()):
             raise click.UsageError(
-                "--checkpoint, --sensitivity, --stride and --flip-average find hits: leave them or --hits out"
+                "--checkpoint, --sensitivity, --stride and --flip-average are for finding hits: leave out "
+                "either them or --hits"
             )
         from ta2net.hits.hits_file import read_hits
 

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.store.opening import open_named
 from pipeline.video.probe import probe
+from ta2net.methods.method import DEFAULT_METHOD
 from ta2net.networks.built_in import point_line
 
 Facts = list[tuple[str, str]]
@@ -89,25 +90,29 @@ def _of_checkpoint(path: Path) -> Facts:
     found = files.read(path)
     document = found.document
     network = files.without_prefix(found.tensors, "model")
-    if "params" not in document or not network:
-        raise UserError(f"{path}: a checkpoint without a network; give best.safetensors of a run")
+    if document.get("params") is None:  # training state, in resume/
+        raise UserError(f"{path}: a checkpoint without params; give best.safetensors of a run")
     try:
-        return _of_network(path, document, network)
+        return _of_method(path, document, network)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: its params, thresholds or validation are not ours ({error!r})") from error
 
 
-def _of_network(path: Path, document: Mapping[str, Any], network: Mapping[str, Any]) -> Facts:
-    """What the document of a network says; KeyError and others where it is not of our making."""
+def _of_method(path: Path, document: Mapping[str, Any], network: Mapping[str, Any]) -> Facts:
+    """What the document of a trained method says; ``network`` has its numbers, none for a rule.
+
+    KeyError and others where it is not of our making.
+    """
     params = document["params"]
-    method, flow, store = params["method"]["name"], params["flow"], params["store"]
+    method, flow, store = params["method"], params["flow"], params["store"]
+    numbers = [("network", f"{sum(x.numel() for x in network.values()):,} numbers")]
     made = document.get("provenance") or {}
     git, versions = made.get("git") or {}, made.get("versions") or {}
     commit = git.get("commit") or "unknown"
     return [
         ("checkpoint", str(path)),
-        ("method", method),
-        ("network", f"{sum(x.numel() for x in network.values()):,} numbers"),
+        ("method", method.get("name", DEFAULT_METHOD)),
+        *(numbers if network else []),
         ("clips", f"{params['clips']['frames']} frames of {store['size'][0]} x {store['size'][1]} px"),
         ("flow", f"{flow['model']} at {flow['size'][0]} x {flow['size'][1]} px"),
         *((f"threshold, {name}", f"{value:.4f}") for name, value in document.get("thresholds", {}).items()),

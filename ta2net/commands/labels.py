@@ -11,31 +11,39 @@ from ta2net.commands import completion
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True, shell_complete=completion.files)
-@click.option("--out", default="labels", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "--out",
+    default="labels",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the results.",
+)
 @click.option(
     "--threshold",
     default=0.3,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="Least confidence of an onset: lower finds more.",
+    help="Least confidence of an onset; a lower value finds more.",
 )
 @click.option(
     "--min-distance",
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Least distance of two labels in frames: the surest stays.",
+    help="Least distance between two labels, in frames; the most confident is kept.",
 )
-@click.option("--class", "class_name", help="Of all these videos; default: as labels.csv has it, or unknown.")
+@click.option(
+    "--class", "class_name", help="Class of all these videos; default: as in labels.csv, or unknown."
+)
 def label(
     videos: tuple[str, ...], out: Path, threshold: float, min_distance: int, class_name: str | None
 ) -> None:
-    """Label VIDEOS (files, folders, patterns) by their own sound: what begins to sound is a hit.
+    """Label VIDEOS (files, folders, patterns) by their own sound: every onset is a hit.
 
-    Writes labels.csv into --out, which source.train_labels takes as it is, and for each video a folder with
-    onsets.csv (time, frame, confidence) and labels.html, a page to listen to the labels. Rows of other videos
-    in labels.csv stay. A video without sound does not stop the others; it is told at the end (exit code 2),
-    and so is a fault of the program (exit code 1).
+    Writes labels.csv into --out, ready for source.train_labels, and for each video a folder with onsets.csv
+    (time, frame, confidence) and labels.html, a page to hear the labels. Rows of other videos in labels.csv
+    are kept. If a video fails, for example because it has no sound, the others still run; failures are listed
+    at the end (exit code 2, or 1 for a bug in the program).
 
     \b
     Examples:
@@ -66,29 +74,31 @@ def label(
 
 @click.command("import")
 @click.argument("marks", type=click.Path(path_type=Path))
-@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video they are of.")
+@click.option("--video", required=True, type=click.Path(path_type=Path), help="The video of the marks.")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["audacity", "csv", "reaper", "edl"]),
-    help="Default: by what stands in the file.",
+    help="Format of MARKS; default: recognised by its content.",
 )
 @click.option(
     "--out",
     default="labels.csv",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Label file: the video's row is replaced, the others stay.",
+    help="Label file to write; rows of other videos are kept.",
 )
-@click.option("--class", "class_name", help="Of the video; default: as --out has it, or unknown.")
-@click.option("--row", "row_id", help="Which row's marks, where a CSV file holds several.")
-@click.option("--start-timecode", help="Where the editor's timeline starts; default: 01:00:00:00. EDL only.")
+@click.option("--class", "class_name", help="Class of the video; default: as in --out, or unknown.")
+@click.option("--row", "row_id", help="Id of the row to use, if a CSV file holds several.")
+@click.option(
+    "--start-timecode", help="Start of the editor's timeline; default: 01:00:00:00. For EDL files only."
+)
 def import_(marks: Path, video: Path, format_: str | None, out: Path, **given: str | None) -> None:
-    """Take MARKS that were set or corrected in an editor over into labels to train on.
+    """Turn MARKS that you set or corrected in an editor into labels to train on.
 
-    MARKS is what `ta2net export` writes for it, after your changes: an Audacity label track, CSV with a
-    column frame or time_s (hits.csv is one), REAPER's markers, or an EDL (Resolve's markers, locators, cuts).
-    Each mark goes to the frame shown nearest to it.
+    MARKS is a file of `ta2net export` after your changes: an Audacity label track, a CSV file with a column
+    frame or time_s (such as hits.csv), REAPER's markers, or an EDL (Resolve's markers, locators, cuts). Each
+    mark goes to the frame shown nearest to it.
 
     \b
     Examples:
@@ -100,5 +110,5 @@ def import_(marks: Path, video: Path, format_: str | None, out: Path, **given: s
 
     found = import_labels(marks, video, out, format=format_, **given)
     doubled = found.marks - len(found.frames)
-    more = f" ({doubled} marks lay on a frame with another)" if doubled else ""
+    more = f" ({doubled} marks shared a frame with another)" if doubled else ""
     click.echo(f"{marks}: {len(found.frames)} labels from {found.format}{more}; written: {out}")

@@ -10,59 +10,59 @@ from pipeline.errors import Group
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "For films": {
-        "predict": "find the hits of videos, write them as CSV and for editors",
-        "report": "show them on a page for each video: player, curve, moments",
-        "export": "write hits as files that editors open",
-        "dub": "make a preview that can be heard: a sound at each hit",
+        "predict": "find the hits of videos; write CSV and files for editors",
+        "report": "find hits and show them on a web page for each video",
+        "export": "write hits as files for editors",
+        "dub": "put a sound at each hit of a video",
         "models": "list the networks that come with the program",
     },
     "For labels": {
         "label": "label videos by their own sound",
-        "import": "take marks that were corrected in an editor over into labels",
+        "import": "turn marks corrected in an editor into labels",
     },
     "For research": {
-        "train": "train on a flow store; go on after a stop",
-        "evaluate": "judge a network, saved scores or any program's hits by labels",
+        "train": "train on a flow store, or continue training",
+        "evaluate": "evaluate a checkpoint, saved scores or any program's hits",
         "summary": "print the headline figures of a metrics.json",
-        "picture": "draw one row: its score curve, its surest hits",
-        "describe": "count the parameters and the arithmetic of a network",
+        "picture": "draw the score curve and best hits of one row",
+        "describe": "count the parameters and FLOP of a network",
         "params": "write a parameter file from configurations",
     },
     "For files and stores": {
-        "inspect": "say what is in a video, a flow store or a checkpoint",
-        "validate": "check that a flow store is whole",
-        "repair": "remove broken rows of a flow store, so that they are rebuilt",
+        "inspect": "describe a video, a flow store or a checkpoint",
+        "validate": "check that a flow store is complete and correct",
+        "repair": "remove broken rows of a flow store",
     },
-    "For the shell": {"completion": "print the script that completes commands and names"},
+    "For the shell": {"completion": "print a script for completion in a shell"},
 }
-"""What each command is for, in a line; every command stands in one section."""
+"""What each command is for, in a line; every command is in one section."""
 
 TOPICS: Mapping[str, Sequence[tuple[str, str]]] = {
     "Examples": (
-        ("ta2net predict film.mp4 --format audacity,resolve", "hits of a film, for editors too"),
-        ("ta2net report takes/ --out pages", "a page to look at each film"),
-        ("ta2net dub film.mp4 --hits hits/film/hits.csv --out dubbed.mp4", "hear them"),
+        ("ta2net predict film.mp4 --format audacity,resolve", "find hits, also for editors"),
+        ("ta2net report takes/ --out pages", "a web page for each film"),
+        ("ta2net dub film.mp4 --hits hits/film/hits.csv --out dubbed.mp4", "hear the hits"),
         ("ta2net label drums/ --class drumming", "labels to train on, from sound"),
-        ("ta2net COMMAND --help", "all about one command, with examples"),
+        ("ta2net COMMAND --help", "help on one command, with examples"),
     ),
     "Files": (
         ("params.yaml", "all settings of the pipeline; ta2net params writes it"),
-        ("hits/NAME/", "what predict finds in NAME.mp4: hits.csv, scores.csv, ..."),
-        ("labels/", "what label hears: labels.csv to train on, a page per video"),
-        ("data/", "what the pipeline makes: catalog, flow store, run, ..."),
+        ("hits/NAME/", "results of predict for NAME.mp4: hits.csv, scores.csv, ..."),
+        ("labels/", "results of label: labels.csv to train on, a page per video"),
+        ("data/", "results of the pipeline: catalog, flow store, run, ..."),
     ),
     "Environment": (
-        ("CUDA_VISIBLE_DEVICES", "which GPUs may be used"),
-        ("OMP_NUM_THREADS", "how many CPU threads one process may use"),
+        ("CUDA_VISIBLE_DEVICES", "the GPUs to use"),
+        ("OMP_NUM_THREADS", "number of CPU threads of one process"),
         ("AWS_ACCESS_KEY_ID, ...", "credentials for flow stores on object storage"),
     ),
     "Exit codes": (
-        ("0", "done"),
-        ("1", "a fault of the program"),
-        ("2", "something you can mend, said in one message"),
+        ("0", "success"),
+        ("1", "a bug in the program"),
+        ("2", "an error you can fix; the message says how"),
     ),
 }
-"""What stands behind the commands."""
+"""What else a user should know."""
 
 
 class Manual(Group):

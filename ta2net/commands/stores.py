@@ -13,7 +13,9 @@ from pipeline.files.atomic import write_json
 MAX_SHOWN = 100
 
 STORE = click.argument("store")
-DEEP = click.option("--deep", is_flag=True, help="Read all data: checksums, and every inflection rebuilt.")
+DEEP = click.option(
+    "--deep", is_flag=True, help="Read all data: check checksums, recompute every inflection."
+)
 
 
 @click.command()
@@ -26,13 +28,14 @@ DEEP = click.option("--deep", is_flag=True, help="Read all data: checksums, and 
     type=click.Path(path_type=Path),
     help="Compare with the catalog and the settings of this parameter file.",
 )
-@click.option("--json", "report_path", type=click.Path(path_type=Path), help="Write the report here, too.")
+@click.option("--json", "report_path", type=click.Path(path_type=Path), help="Also write the report here.")
 def validate(
     store: str, deep: bool, catalog: Path | None, params_path: Path | None, report_path: Path | None
 ) -> None:
-    """Check that STORE is whole: a folder, a URL (s3://...), or the folder of a remote store's manifest.
+    """Check STORE: a folder, a URL (s3://...), or the folder with the manifest of a remote store.
 
-    Without --deep by attributes and sizes. Exit code 0: whole; 2: not, and what is wrong is listed.
+    Without --deep, only attributes and sizes are checked. Exit code 0: the store is complete and correct; 2:
+    it is not, and the problems are listed.
 
     \b
     Examples:
@@ -80,11 +83,11 @@ def validate(
 @click.command()
 @STORE
 @DEEP
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 def repair(store: str, deep: bool, dry_run: bool) -> None:
-    """Remove from STORE rows that are broken, and what killed builders left; the next build remakes the rows.
+    """Remove broken rows and leftovers of interrupted builds from STORE.
 
-    Sound rows and files of other programs are left alone.
+    The next build computes these rows again. Good rows and files of other programs are not touched.
 
     \b
     Examples:

@@ -73,7 +73,7 @@ def frame_rate(text: str) -> Fraction:
     except ZeroDivisionError:
         rate = Fraction(0)
     if rate <= 0:
-        raise ValueError(f"{text[:40]!r} is no frame rate; give a number above 0 like 25 or 30000/1001")
+        raise ValueError(f"{text[:40]!r} is not a frame rate; give a number above 0 like 25 or 30000/1001")
     return rate
 
 
@@ -107,7 +107,7 @@ def clocks_of(
         sources.append(_of_table(labels, wanted))
     if not sources:
         raise UserError(
-            f"{labels}: nothing says how long and how fast its videos are; give --frames and --fps, or "
+            f"{labels}: the length and frame rate of its videos are unknown; give --frames and --fps, or "
             "--videos (the files, or a CSV with video_id,fps,frames), or add columns fps and frames to it"
         )
     found: dict[str, Clock] = {}
@@ -115,7 +115,7 @@ def clocks_of(
     for video_id in wanted:
         said = [source[video_id] for source in sources if video_id in source]
         if not said:
-            wrong.append(f"{printable(video_id)}: no frame rate and length for it")
+            wrong.append(f"{printable(video_id)}: its frame rate and length are unknown")
             continue
         found[video_id] = said[0]
         wrong += [f"{printable(video_id)}: {said[0]}, but {x}" for x in said[1:] if said[0].contradicts(x)]
@@ -149,7 +149,7 @@ def _of_record(record: Record, where: str) -> Clock:
     """One line of such a file; ValueError: what is wrong with it."""
     length = record.cells.get("frames", "")
     if not LENGTH.fullmatch(length) or int(length) < 1:
-        raise ValueError(f"{length[:40]!r} is no number of frames; give a whole one above 0")
+        raise ValueError(f"{length[:40]!r} is not a number of frames; give a whole one above 0")
     return Clock(int(length), frame_rate(record.cells.get("fps", "")), where)
 
 

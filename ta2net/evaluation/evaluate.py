@@ -125,7 +125,7 @@ def thresholds_of(path: Path, document: Mapping[str, Any], params: Params, used:
         )
         return kept
     click.echo(
-        f"{path}: its thresholds are for older untrained rules; chosen anew on {len(rows)} validation rows",
+        f"{path}: its thresholds are for older untrained rules; chosen again on {len(rows)} validation rows",
         err=True,
     )
     return kept | rule_thresholds(rows, rule_curves(rows, store, used.kinematics.edges), used.peaks)

@@ -100,7 +100,7 @@ def read_frame_file(path: str | Path, n_frames: int | None) -> FrameFile:
         try:
             earlier = videos[video_id].line if video_id in videos else excluded.get(video_id)
             if earlier is not None:
-                raise RowRefusedError(f"video_id stands on line {earlier} already; keep one of the two lines")
+                raise RowRefusedError(f"video_id is already on line {earlier}; keep one of the two lines")
             found = _record(record, n_frames, where, notes)
         except RowRefusedError as refusal:
             wrong.append(f"{where}: {refusal}")

@@ -37,7 +37,7 @@ def read_hits(path: str | Path, row_id: str | None = None) -> list[Hit]:
         hit = _hit(record, where)
         first = lines.setdefault((hit.row_id, hit.frame), record.line)
         if first != record.line:
-            raise UserError(f"{where}: frame {hit.frame} stands on line {first} already; keep one of the two")
+            raise UserError(f"{where}: frame {hit.frame} is already on line {first}; keep one of the two")
         hits.append(hit)
     rows = list(dict.fromkeys(hit.row_id for hit in hits))
     listed = ", ".join(map(printable, rows[:SHOWN]))

@@ -69,7 +69,7 @@ def read_marks(
         )
         raise UserError(
             f"{path}: {len(outside)} of {len(marks)} marks lie outside {video}, whose frames a player shows "
-            f"from {first_s:.3f} to {last_s:.3f} s; delete them, or give the video they are of:{listed}"
+            f"from {first_s:.3f} to {last_s:.3f} s; delete them, or give the video of these marks:{listed}"
         )
     return Imported(chosen, tuple(sorted(set(frames.tolist()))), len(marks))
 

@@ -127,8 +127,8 @@ def _check_names(paths: Sequence[Path]) -> None:
         other = by_id.setdefault(video_id_of(path), path)
         if other is not path:
             raise UserError(
-                f"{other} and {path} have one name, and labels go by it; rename one, or label them into two "
-                "folders"
+                f"{other} and {path} have the same name, which labels refer to; rename one, or label them "
+                "into two folders"
             )
 
 

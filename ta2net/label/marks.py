@@ -75,7 +75,7 @@ def audacity(file: MarkFile) -> Iterator[Mark]:
             continue
         start = text.split("\t")[0].strip()
         if "\t" not in text or not NUMBER.fullmatch(start):
-            raise file.error(line, f"{text[:60]!r} is no label (start, tab, end, tab, text)")
+            raise file.error(line, f"{text[:60]!r} is not a label (start, tab, end, tab, text)")
         yield Mark(line, start, _seconds(start) + file.film.player_zero_s)
 
 
@@ -87,8 +87,8 @@ def reaper(file: MarkFile) -> Iterator[Mark]:
         if not found:
             raise file.error(
                 line,
-                f"Start is {start[:40]!r}, no time as minutes:seconds; set REAPER's ruler to Minutes:Seconds "
-                "and export the markers again",
+                f"Start is {start[:40]!r}, not a time as minutes:seconds; set REAPER's ruler to "
+                "Minutes:Seconds and export the markers again",
             )
         hours, minutes, seconds = (Fraction(part or 0) for part in found.groups())
         yield Mark(line, start, 3600 * hours + 60 * minutes + seconds + file.film.player_zero_s)
@@ -109,7 +109,7 @@ def table(file: MarkFile) -> Iterator[Mark]:
         if not frame and not time:
             raise file.error(line, "neither frame nor time_s; give one of them")
         if time and not NUMBER.fullmatch(time):
-            raise file.error(line, f"time_s is {time[:40]!r}, no number of seconds")
+            raise file.error(line, f"time_s is {time[:40]!r}, not a number of seconds")
         if not frame:
             yield Mark(line, f"{time} s", _seconds(time))
             continue
@@ -120,7 +120,7 @@ def table(file: MarkFile) -> Iterator[Mark]:
             raise file.error(
                 line,
                 f"frame {frame} is shown at {float(shown_s):.6f} s, but time_s is {time}; correct one and "
-                "empty the other, or give the video that these marks are of",
+                "empty the other, or give the video of these marks",
             )
         yield Mark(line, f"frame {frame}", shown_s)
     if file.row_id is None and len(row_ids) > 1:
@@ -140,7 +140,7 @@ def edl(file: MarkFile) -> Iterator[Mark]:
     if drop and not can_drop(rate):
         raise UserError(
             f"{file.path}: its timecode is drop-frame, which a video of {float(file.film.fps):.5g} frames/s "
-            "has not; give the video these marks are of"
+            "cannot have; give the video of these marks"
         )
     start = frame_of(_sign(file.start_timecode or TIMELINE_START, drop), rate)
     for line, timecode in _moments(lines):

@@ -132,9 +132,7 @@ def _windows(blocks: Iterable[tuple[float, Mono]], starts: list[float], name: st
             yield held[: (count - 1) * HOP + WINDOW]
             held = held[count * HOP :]
     if not mirrored:
-        raise UserError(
-            f"{name}: its sound lasts {len(held)} samples; at least {half + 1} are needed to hear anything"
-        )
+        raise UserError(f"{name}: its sound lasts {len(held)} samples; at least {half + 1} are needed")
 
 
 def onsets(sound: Novelty, threshold: float) -> Onsets:

@@ -40,6 +40,6 @@ def raise_failures(mistakes: Sequence[str], faults: Sequence[str], videos: int) 
         return
     lines = [f"{len(mistakes) + len(faults)} of {videos} videos failed:", *mistakes, *faults]
     if faults:
-        lines.append(f"{len(faults)} by a fault of the program: nothing in those videos need be wrong")
+        lines.append(f"{len(faults)} by a bug in the program; the videos themselves may be fine")
     message = "\n  ".join(lines)
     raise InternalError(message) if faults else UserError(message)

@@ -28,7 +28,7 @@ def editing_rate(fps: Fraction) -> Fraction:
         UserError: not above 0.
     """
     if fps <= 0:
-        raise UserError(f"{fps} is no frame rate; give a number above 0 like 25 or 30000/1001")
+        raise UserError(f"{fps} is not a frame rate; give a number above 0 like 25 or 30000/1001")
     whole = max(1, int(fps))
     rates = [Fraction(whole), Fraction(whole + 1)]
     slowed = [rate * NTSC for rate in rates if rate % 12 == 0 or rate % 15 == 0]
@@ -89,7 +89,7 @@ def frame_of(timecode: str, rate: Fraction) -> int:
     found = TIMECODE.fullmatch(timecode)
     base = nominal(rate)
     if not found or int(found[1]) > 23:
-        raise UserError(f"{timecode!r} is no timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop-frame")
+        raise UserError(f"{timecode!r} is not a timecode; write HH:MM:SS:FF, or HH:MM:SS;FF for drop-frame")
     hours, minutes, seconds, frames = (int(found[group]) for group in (1, 2, 3, 5))
     if frames >= base:
         raise UserError(f"{timecode}: frames count from 00 to {base - 1} at {float(rate):.5g} frames/s")

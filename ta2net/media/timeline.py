@@ -100,7 +100,7 @@ class Timeline:
         if self.n_frames < 1 or self.last_frame_s < self.first_frame_s:
             raise UserError(
                 f"{self.name}: {self.n_frames} frames from {float(self.first_frame_s):.3f} to "
-                f"{float(self.last_frame_s):.3f} s are no video; probe the file again"
+                f"{float(self.last_frame_s):.3f} s are not a video; probe the file again"
             )
         if self.zero_s > self.first_frame_s:
             raise UserError(f"{self.name}: player_zero_s lies behind the first frame; leave it out")

@@ -232,8 +232,8 @@ def _check_thresholds(checkpoint: Checkpoint) -> None:
     )
     if not usable:
         raise CheckpointError(
-            f"{checkpoint.path}: its thresholds are {str(found)[:80]}, expected numbers, that of peaks among "
-            "them; give best.safetensors of a run"
+            f"{checkpoint.path}: its thresholds are {str(found)[:80]}, expected numbers, with one for "
+            "peaks; give best.safetensors of a run"
         )
 
 

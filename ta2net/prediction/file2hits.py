@@ -111,7 +111,7 @@ class File2Hits:
                 than a window.
         """
         if threshold is not None and sensitivity is not None:
-            raise UserError("a threshold and a sensitivity both say which hits count; give one of them")
+            raise UserError("give either a threshold or a sensitivity, not both")
         where = chosen_device(device)
         path = network_path(checkpoint)
         trained = load_trained(path, where)

@@ -213,7 +213,7 @@ CASES = (
     refused("thresholds_evaluated", document(without("thresholds")), "thresholds", command=EVALUATE),
     refused("rules_without_thresholds_evaluated", document(without("thresholds", "motion_energy")), "thresholds", command=EVALUATE),
     refused("unknown_threshold_evaluated", document(entry("thresholds", "luck", value=0.5)), "thresholds", command=EVALUATE),
-    refused("without_params_inspected", document(without("params")), "without a network", command=INSPECT),
+    refused("without_params_inspected", document(without("params")), "without params", command=INSPECT),
     refused("odd_params_inspected", document(entry("params", value={"method": 1})), "params", command=INSPECT),
     refused("odd_validation_inspected", document(entry("validation", value={"f1": "high"})), "validation", command=INSPECT),
     refused("tensor_renamed", header(lambda found: found.update({"__metadata__": without_digest(found), "model.other": found.pop(next(key for key in found if key.startswith("model.")))})), "do not fit the model"),

@@ -359,7 +359,7 @@ def test_a_fault_of_the_program_is_reported_as_one(builds, videos, params, monke
 
     monkeypatch.setattr("pipeline.build.row._check_length", faulty)
     catalog = Catalog(tuple(builds.row_of(video) for video in videos))
-    with pytest.raises(InternalError, match=r"1 by a fault of the program; please report it with") as caught:
+    with pytest.raises(InternalError, match=r"1 by a bug in the program; please report it with") as caught:
         build(catalog, params)
     assert caught.value.exit_code == 1
     (failure,) = failures_of(params)

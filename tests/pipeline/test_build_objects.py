@@ -133,7 +133,7 @@ def test_a_build_into_memory_is_the_build_into_a_folder(catalog, local, tmp_path
 def test_memory_is_refused_where_rows_are_made_in_other_processes(catalog, tmp_path):
     params = params_at(tmp_path, f"memory://{tmp_path.name}/flows")
     apart = params.model_copy(update={"build": params.build.model_copy(update={"scheduler": "local"})})
-    with pytest.raises(UserError, match="seen by one process only"):
+    with pytest.raises(UserError, match="exists in one process only"):
         build(catalog, apart)
 
 

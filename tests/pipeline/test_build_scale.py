@@ -243,7 +243,7 @@ def test_no_such_part(text):
 
     done = CliRunner().invoke(main, ["--part", text])
     assert done.exit_code == 2
-    assert "is no part; write I/N" in done.output
+    assert "is not a part; write I/N" in done.output
 
 
 def test_the_plan_reads_each_document_once_and_keeps_none(catalog, params, monkeypatch):

@@ -85,7 +85,7 @@ def test_one_row_at_a_time_without_gpus():
 
 
 def test_mistakes_are_said(builds, catalog, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"build\.workers: say how many SLURM jobs"):
+    with pytest.raises(UserError, match=r"build\.workers: set the number of SLURM jobs"):
         build(catalog, builds.make_params(tmp_path, build__scheduler="slurm", build__workers=0))
     with pytest.raises(UserError, match=r"build\.slurm: .*no-such-net"):
         slurm_cluster(build_params(slurm={"interface": "no-such-net"}))
@@ -121,5 +121,5 @@ def test_a_build_by_slurm_jobs(builds, catalog, tmp_path, slurm):
     assert builds.counts(summary) == (2, 0, 0, 0, 0)
     assert FlowStore(params.store.path).validate(deep=True) == []
     assert len(slurm()) == 1
-    assert said[0].startswith("1 SLURM jobs asked for")
+    assert said[0].startswith("1 SLURM jobs requested")
     assert said[1].startswith("Dask dashboard: http://127.0.0.1:")

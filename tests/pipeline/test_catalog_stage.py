@@ -128,7 +128,7 @@ def test_bad_rows_and_videos_do_not_stop_the_others(bench: Bench) -> None:
         (6, "short"): "4 frames; at least 5 are needed",
         (7, "cut"): "FFmpeg cannot read it",
         (8, "../good"): "invalid video_id",
-        (9, "whole"): "all labels lie behind them (from 99)",
+        (9, "whole"): "all labels lie after them (from 99)",
         (10, "good"): "'-3': not a frame number",
     }
     assert refused.keys() == expected.keys()
@@ -159,7 +159,7 @@ def test_labels_behind_the_end_are_dropped_and_told(bench: Bench) -> None:
     assert bench.run().exit_code == 0
     assert bench.rows()["a"].labels == (3, 19)
     [repair] = bench.report()["repaired"]
-    assert repair["message"] == "labels behind the last frame (19) dropped: 20, 31"
+    assert repair["message"] == "labels after the last frame (19) dropped: 20, 31"
 
 
 def test_annotated_spans_are_cut_and_labels_outside_dropped(bench: Bench) -> None:
@@ -183,14 +183,14 @@ def test_annotated_spans_are_cut_and_labels_outside_dropped(bench: Bench) -> Non
     }
     report = bench.report()
     assert [(one["line"], one["message"]) for one in report["repaired"]] == [
-        (2, "labels behind the last frame (19) dropped: 25"),
+        (2, "labels after the last frame (19) dropped: 25"),
         (2, "annotated spans cut at the last frame (19): 0-4 15-19"),
         (2, "labels outside the annotated spans (0-4 15-19) dropped: 7"),
         (4, "labels outside the annotated spans (5-8) dropped: 3"),
     ]
     [refused] = report["refused"]
     assert refused["line"] == 5
-    assert "20 frames and all annotated spans lie behind them (20-30)" in refused["message"]
+    assert "20 frames and all annotated spans lie after them (20-30)" in refused["message"]
 
 
 def test_a_catalog_of_an_earlier_version_asks_for_the_stage(bench: Bench) -> None:
@@ -277,7 +277,7 @@ def test_notes_on_videos_reach_the_report(bench: Bench, films: Any) -> None:
         ({"videos": "nowhere"}, "nowhere: no such folder"),
         ({"train_labels": "nowhere.csv"}, "nowhere.csv: no such annotation file"),
         ({"train_labels": None}, "both empty"),
-        ({"name": "impacts"}, "contacts.csv: not there"),
+        ({"name": "impacts"}, "contacts.csv: no such file"),
         ({"name": "else"}, "source.name"),
         ({"surprise": 1}, "source.surprise: unknown key"),
     ],

@@ -287,7 +287,7 @@ def test_a_video_is_found(
     ("files", "message"),
     [
         (["other.mp4"], "no video file of that name"),
-        (["X.mp4"], "capitals count"),
+        (["X.mp4"], "upper and lower case differ"),
         (["a/x.mp4", "b/x.mp4"], "2 video files of that name"),
         (["hammer/x.mp4", "hammer/x.webm"], "2 video files"),
         (["x.txt"], "no video file"),
@@ -457,7 +457,7 @@ def test_contacts_of_the_embedded_data_set(tmp_path: Path) -> None:
     [
         (None, "render the data set first"),
         ("video_id,frame\n", "lacks x_px, y_px, impulse"),
-        (CONTACTS + "a,x,0,1,2,1,wood\n", "line 2: frame is missing or no frame number"),
+        (CONTACTS + "a,x,0,1,2,1,wood\n", "line 2: frame is missing or not a frame number"),
         (CONTACTS + "a,3,0,one,2,1,wood\n", "line 2: x_px is 'one', not a finite number"),
         (CONTACTS + "a,3,0,1,nan,1,wood\n", "line 2: y_px is 'nan'"),
     ],

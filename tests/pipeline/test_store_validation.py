@@ -249,7 +249,7 @@ def test_the_commands(store, tmp_path):
     assert "1 of 3 rows removed" in run("repair", store.path, "--deep").output
     missing = run("validate", store.path, "--catalog", tmp_path / "catalog.jsonl")
     assert (missing.exit_code, store.row_ids()) == (2, ["a", "c"])
-    assert "1 missing: the next build makes them" in missing.output
+    assert "1 missing: the next build computes them" in missing.output
 
 
 @pytest.mark.parametrize("address", ["nowhere", "s3://key:secret@bucket/flows", "gopher://hole/flows"])
@@ -275,7 +275,7 @@ def test_the_manifest_leads_to_the_store_and_must_agree(tmp_path):
     result = run("validate", folder)
     assert result.exit_code == 2
     assert "a: in the manifest, but not in the store" in result.output
-    assert "b: the manifest says something else" in result.output
+    assert "b: the manifest differs" in result.output
     assert run("repair", folder).exit_code == 0  # nothing is broken; the manifest is written anew
     assert run("validate", folder).exit_code == 0
     # the same rows written again give the same manifest: it tracks contents, not attempts

@@ -135,7 +135,7 @@ def test_what_the_machine_refuses_is_no_fault_of_the_program(tmp_path):
 
     (outcome,) = predict_files(Network(), [tmp_path / "one.mp4"], tmp_path / "out", deliver=full)
     assert not outcome.fault
-    assert "No space left on device; mend that" in outcome.failure
+    assert "No space left on device; fix that" in outcome.failure
 
 
 def test_a_fault_that_leaves_no_room_for_its_log_is_told_whole(tmp_path):

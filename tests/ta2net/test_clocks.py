@@ -79,7 +79,7 @@ def test_files_are_judged_by_their_presentation_times(films, tmp_path, files):
     [
         (
             {"videos": "video_id,fps,frames\nother,25,9\n"},
-            ["2 of 2", "slow: no frame rate", "fast: no frame rate"],
+            ["2 of 2", "slow: its frame rate", "fast: its frame rate"],
         ),
         (
             {"videos": VIDEOS.replace("60", "0").replace("30", "-3")},
@@ -143,7 +143,7 @@ def test_nothing_said_is_told_with_the_ways_to_say_it(files):
     "text", ["", "0", "-1", "1/0", "nan", "inf", "1e9999999999", "x", "25 fps", "1" * 500]
 )
 def test_what_is_no_rate(text):
-    with pytest.raises(ValueError, match="is no frame rate"):
+    with pytest.raises(ValueError, match="is not a frame rate"):
         frame_rate(text)
     assert frame_rate("29.97") == Fraction(2997, 100)
     assert frame_rate("30000/1001") == Fraction(30000, 1001)

@@ -333,7 +333,7 @@ def test_mistakes_are_told(tmp_path: Path, films: Any) -> None:
         ("o.mp4", {"stem": "s.mp3"}, r"a name that ends in \.wav"),
         ("x.mp4", {}, "would replace the video itself"),
         ("file/o.mp4", {}, "cannot be written"),
-        ("o.mp4", {"gain_db": float("nan")}, "no level"),
+        ("o.mp4", {"gain_db": float("nan")}, "is not a level"),
         ("o.mp4", {"class_name": "drum"}, "give --sounds with it"),
     ):
         with pytest.raises(UserError, match=message):

@@ -106,9 +106,9 @@ def test_the_command_finds_the_hits_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--row", "a"), "--row chooses among the rows of --hits"),
-        (("--hits", "h.csv", "--checkpoint", "real"), "leave them or --hits out"),
-        (("--hits", "h.csv", "--sensitivity", "low"), "leave them or --hits out"),
+        (("--row", "a"), "--row chooses a row of --hits"),
+        (("--hits", "h.csv", "--checkpoint", "real"), "leave out either them or --hits"),
+        (("--hits", "h.csv", "--sensitivity", "low"), "leave out either them or --hits"),
         (("--checkpoint", "surreal"), "surreal: no checkpoint here"),
     ],
 )

@@ -272,7 +272,7 @@ def test_a_folder_of_sounds(tmp_path: Path) -> None:
     (tmp_path / "licence.txt").write_text("free")
     found = read_sounds(tmp_path)
     assert [Path(sound.name).name for sound in found.sounds] == ["a.WAV", "b.wav"]
-    assert found.notes == (f"{tmp_path}: no sounds, left out: licence.txt",)
+    assert found.notes == (f"{tmp_path}: left out, not sounds: licence.txt",)
 
 
 def test_folders_of_classes(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_long_sounds_are_cut_and_said_to_be(tmp_path: Path) -> None:
         ("text", "FFmpeg cannot read it as a sound"),
         ("cut", "FFmpeg cannot read it as a sound|no samples|no sound"),
         ("silent", "silent in its first 60 s"),
-        ("nan", "no numbers"),
+        ("nan", "not finite numbers"),
         ("playlist", "playlist|FFmpeg cannot read it"),
         ("empty folder", "no sound file in it"),
     ],

@@ -105,7 +105,7 @@ def test_thresholds_for_older_rules_are_chosen_anew(toy_params, tmp_path, capsys
     metrics = evaluate(toy_params, trained)
     assert "older" not in capsys.readouterr().err
     assert evaluate(toy_params, older) == metrics
-    assert "chosen anew on 3 validation rows" in capsys.readouterr().err
+    assert "chosen again on 3 validation rows" in capsys.readouterr().err
 
     rows = read_catalog(toy_params.source.catalog).split("eval").rows
     write_catalog(Catalog(rows), tmp_path / "eval_alone.jsonl")

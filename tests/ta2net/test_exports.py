@@ -289,7 +289,7 @@ def test_non_drop_on_request():
         ({"start_timecode": "00:01:00;00"}, "no such number"),
         ({"n_frames": 100}, "frame 1799 is not one of its 100 frames"),
         ({"last_frame_s": Fraction(1)}, r"from 0.000000 to 1.000000 s; is it another video's"),
-        ({"n_frames": 0}, "are no video"),
+        ({"n_frames": 0}, "are not a video"),
         ({"player_zero_s": Fraction(1)}, "player_zero_s"),
         ({"markers": (Marker(2, Fraction(1), 0.5), Marker(1, Fraction(1, 2), 0.5))}, "not in the order"),
         ({"markers": (Marker(2, Fraction(1), 1.5),)}, "probability 1.5"),

@@ -179,7 +179,7 @@ def test_a_file_without_hits(ntsc, tmp_path):
         ({"--format": "avid"}, "unknown format 'avid'; choose from json, csv"),
         ({"--hits": "/nowhere/hits.csv"}, "no such file"),
         ({"--video": "/nowhere/film.mp4"}, "no such file"),
-        ({"--start-timecode": "1:2:3"}, "is no timecode; write HH:MM:SS:FF"),
+        ({"--start-timecode": "1:2:3"}, "is not a timecode; write HH:MM:SS:FF"),
         ({"--start-timecode": "00:01:00;01"}, "no such number; the next is 02"),
     ],
 )

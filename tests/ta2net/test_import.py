@@ -145,11 +145,11 @@ def test_cut_lists_and_locators(film, tmp_path):
         ),
         ("m.txt", "-0.03\t0\ta\n", "lie outside"),
         ("m.txt", "0.5 0.5 a\n", "neither an Audacity label track, nor CSV"),
-        ("m.txt", "0.5\t0.5\ta\nhalf\t1\tb\n", r"line 2: 'half\\t1\\tb' is no label"),
-        ("m.csv", "#,Name,Start\nM1,a,1.1.00\n", "line 2: Start is '1.1.00', no time .*Minutes:Seconds"),
+        ("m.txt", "0.5\t0.5\ta\nhalf\t1\tb\n", r"line 2: 'half\\t1\\tb' is not a label"),
+        ("m.csv", "#,Name,Start\nM1,a,1.1.00\n", "line 2: Start is '1.1.00', not a time .*Minutes:Seconds"),
         ("m.csv", "frame,time_s\n70,\n", "line 2: frame is '70'; the video's frames are 0 to 59"),
         ("m.csv", "frame,time_s\n30,1.25\n", r"frame 30 is shown at 1.200000 s, but time_s is 1.25"),
-        ("m.csv", "frame,time_s\n,\n5,x\n", "line 3: time_s is 'x', no number"),
+        ("m.csv", "frame,time_s\n,\n5,x\n", "line 3: time_s is 'x', not a number"),
         ("m.csv", "row_id,frame\na,1\nb,2\n", "marks of 2 rows; choose one with --row"),
         (
             "m.edl",
@@ -157,7 +157,7 @@ def test_cut_lists_and_locators(film, tmp_path):
             "before the start of the timeline",
         ),
         ("m.edl", "001 AX V C 00:00:00:00 00:00:00:01 01:00:01:25 01:00:01:26", "line 1: .*from 00 to 24"),
-        ("m.edl", "FCM: DROP FRAME\n", "drop-frame, which a video of 25 frames/s has not"),
+        ("m.edl", "FCM: DROP FRAME\n", "drop-frame, which a video of 25 frames/s cannot have"),
         ("m.txt", b"\xff\xfe0\x00", "not UTF-8"),
         ("none.txt", None, "cannot be read"),
     ],
@@ -180,7 +180,7 @@ def test_the_command_corrects_one_row_and_leaves_the_others(film, tmp_path):
     arguments = ["import", str(path), "--video", str(film("pal")), "--out", str(out)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "2 labels from audacity (1 marks lay on a frame with another)" in done.output
+    assert "2 labels from audacity (1 marks shared a frame with another)" in done.output
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [tuple(row.values()) for row in rows] == [

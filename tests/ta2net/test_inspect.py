@@ -10,8 +10,10 @@ from pipeline.store.manifest import write_manifest
 from pipeline.store.opening import place_at
 from ta2net.cli import main
 from ta2net.commands.inspection import facts_of
+from ta2net.methods.rules import InflectionPeakParams
 from ta2net.methods.ta2net.network import TA2Net
 from ta2net.networks import checkpoint as files
+from ta2net.networks.built_in import network_path
 
 
 def test_a_video(films, tmp_path):
@@ -58,6 +60,21 @@ def test_a_checkpoint(toy_params, tmp_path):
     assert facts["threshold, peaks"] == "0.2500"
     assert facts["code"] == "commit abc and changes"
     assert facts["versions"] == "torch 2"
+
+
+def test_the_checkpoint_of_a_rule(toy_params, tmp_path):
+    params = toy_params.model_copy(update={"method": InflectionPeakParams()})
+    path = tmp_path / "rule.safetensors"
+    files.write_trained(path, None, params, {"peaks": 0.25}, {"f1_at_2": 0.5}, {})
+    facts = dict(facts_of(path))
+    assert facts["method"] == "inflection_peak"
+    assert "network" not in facts
+
+
+def test_a_built_in_network_of_format_1():
+    facts = dict(facts_of(network_path("impacts")))
+    assert facts["method"] == "ta2net"
+    assert facts["network"].endswith(" numbers")
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_the_benchmark_judges_what_the_command_finds(takes, tmp_path):
 
 def test_two_videos_of_one_name_are_told_before_any_work(takes, tmp_path):
     twin = tmp_path / "b" / "knock.mp4"
-    with pytest.raises(UserError, match=r"knock\.mkv and .*knock\.mp4 have one name"):
+    with pytest.raises(UserError, match=r"knock\.mkv and .*knock\.mp4 have the same name"):
         list(
             label_videos(
                 [takes / "knock.mkv", twin], tmp_path, threshold=0.3, min_distance=2, class_name=None

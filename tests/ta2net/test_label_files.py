@@ -160,9 +160,9 @@ def test_what_is_put_in_order_is_said(files):
 @pytest.mark.parametrize(
     ("hits", "labels", "words"),
     [
-        (HITS + "a,5,x\n", LABELS, ["hits.csv, line 4 (a)", "line 3 already"]),
-        (HITS, LABELS + "b,5,x\n", ["labels.csv, line 5 (b)", "line 3 already"]),
-        (HITS, LABELS + "b,-1,x\n", ["labels.csv, line 5 (b)", "line 3 already"]),
+        (HITS + "a,5,x\n", LABELS, ["hits.csv, line 4 (a)", "already on line 3"]),
+        (HITS, LABELS + "b,5,x\n", ["labels.csv, line 5 (b)", "already on line 3"]),
+        (HITS, LABELS + "b,-1,x\n", ["labels.csv, line 5 (b)", "already on line 3"]),
         (HITS + "z,5,x\ny,,x\n", LABELS, ["hits.csv: 2 videos are not in", "z, y"]),
         (HITS.replace("60", "100"), LABELS, ["hits.csv, line 3 (a)", "frame 100", "ends at frame 99"]),
         (HITS, LABELS.replace("53", "5300"), ["labels.csv, line 2 (a)", "frame 5300"]),
@@ -230,7 +230,7 @@ def test_a_missing_file_is_told(files, tmp_path):
         ("--scores s --threshold nan", "0<=x<=1"),
         ("--hits h --labels l --frames 0 --fps 25", "x>=1"),
         *(
-            (f"--hits h --labels l --frames 9 --fps {rate}", "no frame rate")
+            (f"--hits h --labels l --frames 9 --fps {rate}", "not a frame rate")
             for rate in ("0", "x", "1/0", "nan")
         ),
     ],

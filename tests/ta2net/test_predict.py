@@ -124,7 +124,7 @@ def test_sensitivity_is_the_threshold_that_validation_chose_for_it(checkpoint, f
     assert predict(film, checkpoint, sensitivity="normal").hits == predict(film, checkpoint).hits
     assert predict(film, checkpoint, sensitivity="low").hits == ()
     assert File2Hits(checkpoint, sensitivity="high").decide.threshold == -1.0
-    with pytest.raises(UserError, match="give one of them"):
+    with pytest.raises(UserError, match="give either a threshold or a sensitivity"):
         File2Hits(checkpoint, sensitivity="low", threshold=0.5)
     with pytest.raises(UserError, match="unknown sensitivity 'extreme'; choose one of low, normal, high"):
         File2Hits(checkpoint, sensitivity="extreme")

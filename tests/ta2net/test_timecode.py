@@ -108,11 +108,11 @@ def test_an_hour_and_a_day():
         ("00:01:00;02", NTSC_24, "no drop-frame timecode at 23.976"),
         ("00:01:00;02", Fraction(30), "no drop-frame timecode at 30"),
         ("00:00:00:25", Fraction(25), "from 00 to 24"),
-        ("24:00:00:00", Fraction(25), "no timecode"),
-        ("00:60:00:00", Fraction(25), "no timecode"),
-        ("1:00:00:00", Fraction(25), "no timecode"),
-        ("\u0660\u0661:00:00:00", Fraction(25), "no timecode"),
-        ("<script>", Fraction(25), "no timecode"),
+        ("24:00:00:00", Fraction(25), "not a timecode"),
+        ("00:60:00:00", Fraction(25), "not a timecode"),
+        ("1:00:00:00", Fraction(25), "not a timecode"),
+        ("\u0660\u0661:00:00:00", Fraction(25), "not a timecode"),
+        ("<script>", Fraction(25), "not a timecode"),
     ],
 )
 def test_wrong_timecodes_are_refused(written, rate, what):
@@ -125,7 +125,7 @@ def test_what_has_no_timecode():
         timecode_of(1, NTSC_24, True)
     with pytest.raises(UserError, match="count frames from 0"):
         timecode_of(-1, NTSC_30, True)
-    with pytest.raises(UserError, match="no frame rate"):
+    with pytest.raises(UserError, match="not a frame rate"):
         editing_rate(Fraction(0))
 
 

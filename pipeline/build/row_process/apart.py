@@ -163,7 +163,7 @@ def compute_row_apart(job: RowJob) -> RowDone | Failure:
                 return _failure(job, str(error), error)
             _tidy(job)
     assert died is not None
-    return _failure(job, f"{died}; {DEATHS} times over it", died)
+    return _failure(job, f"{died} ({DEATHS} times)", died)
 
 
 def close_processes() -> None:

@@ -78,7 +78,7 @@ def dub(
     """
     check_outputs(video, out, stem)
     if not math.isfinite(gain_db):
-        raise UserError(f"a gain of {gain_db} dB is no level; give a number such as -6")
+        raise UserError(f"a gain of {gain_db} dB is not a level; give a number such as -6")
     info = probe(video)
     check_hits(hits, info.path, info.times_s.tolist())
     bank = sounds if isinstance(sounds, Sounds) else _bank(sounds, class_name)

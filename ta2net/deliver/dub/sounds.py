@@ -80,7 +80,7 @@ def read_sounds(path: str | Path, class_name: str | None = None) -> Sounds:
         raise UserError(f"{place}: no such file or folder of sounds; check the path, or leave --sounds out")
     if not place.is_dir():
         if class_name is not None:
-            raise UserError(f"{place}: one file, no folder of classes; leave --class out or give the folder")
+            raise UserError(f"{place}: a file, not a folder of classes; leave --class out or give the folder")
         return _read([place], ())
     folder = _class_folder(place, class_name)
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
@@ -88,7 +88,7 @@ def read_sounds(path: str | Path, class_name: str | None = None) -> Sounds:
     if not taken:
         raise UserError(f"{folder}: no sound file in it (such as .wav, .flac, .mp3); put some there")
     others = [file.name for file in files if file not in taken]
-    return _read(taken, (f"{folder}: no sounds, left out: {', '.join(others)}",) if others else ())
+    return _read(taken, (f"{folder}: left out, not sounds: {', '.join(others)}",) if others else ())
 
 
 def _class_folder(place: Path, class_name: str | None) -> Path:
@@ -128,7 +128,9 @@ def prepared(name: str, samples: Samples) -> Sound:
         UserError: it is silent or holds values that are no numbers.
     """
     if not np.isfinite(samples).all():
-        raise UserError(f"{name}: holds samples that are no numbers (NaN or infinite); export it again")
+        raise UserError(
+            f"{name}: holds samples that are not finite numbers (NaN or infinite); export it again"
+        )
     level = np.abs(samples).max(axis=1, initial=0.0)
     loudest = float(level.max(initial=0.0))
     if loudest < SILENT:

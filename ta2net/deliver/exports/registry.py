@@ -89,7 +89,7 @@ def write_export(timeline: Timeline, name: str, path: str | os.PathLike[str]) ->
             temporary.write_bytes(content)
     except OSError as error:
         raise UserError(
-            f"{os.fspath(path)}: cannot be written ({error.strerror}); choose another folder or mend it"
+            f"{os.fspath(path)}: cannot be written ({error.strerror}); choose another folder or fix this one"
         ) from error
 
 

@@ -260,7 +260,7 @@ def _strips_summary(shown: int, hits: int) -> str:
     return (
         f"all {hits}, in order of time"
         if shown == hits
-        else f"the {shown} surest of {hits}, in order of time"
+        else f"the {shown} most probable of {hits}, in order of time"
     )
 
 
