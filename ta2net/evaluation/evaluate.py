@@ -87,7 +87,7 @@ def evaluate(
     scored = score_rows(rows, store, make_scorer(trained.network, used, device))
     view = view_of_store(rows, store, used.kinematics.edges)
     metrics = evaluate_rows(scored, view, thresholds, used.peaks, params.evaluation.bootstrap)
-    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges, used.infer)
+    metrics["decode"] = decode_section(used.peaks, used.kinematics.edges, used.infer, used.method.name)
     metrics["data"] = data_section(rows, params.evaluation.split)
     folder = Path(params.evaluation.dir)
     write_predictions(scored, thresholds["peaks"], used.peaks, folder)
@@ -150,7 +150,7 @@ def evaluate_scores(params: Params, scores: Path, threshold: float | None = None
         place = params.store.url or params.store.path
         notes.append(f"{place}: no flow store; the untrained rules and where.* are left out")
     metrics = evaluate_rows(scored, view, read.thresholds, read.peaks, params.evaluation.bootstrap)
-    metrics["decode"] = decode_section(read.peaks, read.edges, read.infer)
+    metrics["decode"] = decode_section(read.peaks, read.edges, read.infer, read.method)
     metrics["data"] = data_section(rows, params.evaluation.split)
     for line in (note, *notes):
         click.echo(line, err=True)

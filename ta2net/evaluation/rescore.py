@@ -36,11 +36,16 @@ class Decode:
     peaks: PeaksParams
     edges: Edges
     infer: InferParams | None = None
+    method: str | None = None
 
 
-def decode_section(peaks: PeaksParams, edges: Edges, infer: InferParams | None = None) -> dict[str, Any]:
+def decode_section(
+    peaks: PeaksParams, edges: Edges, infer: InferParams | None = None, method: str | None = None
+) -> dict[str, Any]:
     """The part of metrics.json that ``read_decode`` needs beside the thresholds."""
     section = {"peaks": peaks.model_dump(mode="json"), "edges": edges, "rules": RULES_REVISION}
+    if method is not None:
+        section["method"] = method
     return section if infer is None else {**section, "infer": infer.model_dump(mode="json")}
 
 
@@ -69,7 +74,8 @@ def read_decode(file: Path) -> Decode:
         raise UserError(f"{file}: its thresholds are {', '.join(sorted(thresholds))}; {AGAIN}")
     if document["decode"].get("rules") != RULES_REVISION:
         thresholds = {name: value for name, value in thresholds.items() if name not in RULES}
-    return Decode(thresholds, peaks, edges, infer)
+    method = document["decode"].get("method")
+    return Decode(thresholds, peaks, edges, infer, None if method is None else str(method))
 
 
 def chosen_decode(params: Params, scores: Path, threshold: float | None) -> tuple[Decode, str]:

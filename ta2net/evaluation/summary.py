@@ -66,7 +66,9 @@ def summary(metrics: dict[str, Any]) -> str:
     """The headline figures: the network and the untrained rules side by side, or another program's hits."""
     rules = metrics.get("untrained", {})
     columns = {
-        "TA2Net" if "thresholds" in metrics else "hits": metrics,
+        str(metrics.get("decode", {}).get("method", "ta2net"))
+        if "thresholds" in metrics
+        else "hits": metrics,
         **{title: rules[name] for name, title in RULE_TITLES.items() if name in rules},
     }
     # the inflection's place is no figure of the rule's hits, but belongs beside the network's

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
 
 from pipeline.catalog import Row
+from pipeline.errors import UserError
 from pipeline.revisions import DIGITS, Revisions, bare_code
 from pipeline.store import FlowStore
 from ta2net.methods.method import Method, method_of
@@ -45,9 +46,25 @@ def run_code(params: MethodParams) -> dict[str, str]:
 
 
 def source_digest(method: Method) -> str:
-    """A digest of the module that a method is defined in."""
-    text = inspect.getsource(inspect.getmodule(type(method)) or type(method))
-    return sha256(bare_code(text).encode()).hexdigest()[:DIGITS]
+    """A digest of where a method is defined: the folder of its module where that is a package, else the file.
+
+    Raises:
+        UserError: it was typed in, and no file holds it.
+    """
+    module = sys.modules[type(method).__module__]
+    if getattr(module, "__file__", None) is None:
+        raise UserError(
+            f"method {method.name}: it is in no file, so its networks could not be told from those of other "
+            "code; put it into a module and import that"
+        )
+    file = Path(str(module.__file__))
+    files = sorted(file.parent.glob("*.py")) if module.__package__ else [file]
+    digest = sha256()
+    for each in files:
+        digest.update(
+            each.name.encode() + b"\0" + bare_code(each.read_text(encoding="utf-8")).encode() + b"\0"
+        )
+    return digest.hexdigest()[:DIGITS]
 
 
 def run_identity(params: Params, rows: tuple[Row, ...], store: FlowStore) -> str:

@@ -66,7 +66,7 @@ def test_files_and_pictures(toy_params, tmp_path):
         found, false = (sum(int(v[f"{name}_{what}"]) for v in videos) for what in ("found", "false"))
         assert (found + false, found) == (event["predicted"], round(event["recall_at_2"] * event["labelled"]))
     assert [p.name for p in (folder / "curves").iterdir()] == ["eval_0.png"]
-    assert summary(read_metrics(toy_params.evaluation.metrics)).splitlines()[0].split()[0] == "TA2Net"
+    assert summary(read_metrics(toy_params.evaluation.metrics)).splitlines()[0].split()[0] == "ta2net"
     assert evaluate_scores(toy_params, folder / "scores.csv") == metrics
     with np.load(folder / "maps.npz", allow_pickle=False) as maps:
         assert {maps[row_id].shape[0] for row_id in ("eval_0", "eval_1", "eval_2")} == {40}

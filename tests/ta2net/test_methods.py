@@ -25,6 +25,7 @@ from ta2net.networks import checkpoint as files
 from ta2net.networks.size import part_sizes
 from ta2net.params import Params, overlay, parse
 from ta2net.studies.study import run_study
+from ta2net.training.identity import source_digest
 from ta2net.training.loop import Trainer, train
 
 
@@ -235,6 +236,25 @@ def test_other_parameters_or_code_make_another_run(toy_params, capsys, monkeypat
     monkeypatch.setattr("ta2net.training.identity.source_digest", lambda _: "edited")
     train(params)
     assert "belongs to other parameters, data or code" in capsys.readouterr().out
+
+
+def test_a_methods_source_is_its_whole_folder(tmp_path, monkeypatch):
+    """A network in a file beside the method counts; a method that no file holds is refused."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from mine.net import WIDTH\nclass Mine: name = 'mine'\n")
+    (folder / "net.py").write_text("WIDTH = 4\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import mine
+
+    before = source_digest(mine.Mine())
+    (folder / "net.py").write_text("WIDTH = 4  # a word\n")
+    assert source_digest(mine.Mine()) == before
+    (folder / "net.py").write_text("WIDTH = 5\n")
+    assert source_digest(mine.Mine()) != before
+    monkeypatch.delattr(mine, "__file__")
+    with pytest.raises(UserError, match="put it into a module"):
+        source_digest(mine.Mine())
 
 
 def test_its_errors_are_told_with_all_others(tmp_path):
