@@ -43,7 +43,11 @@ def decode_section(
     peaks: PeaksParams, edges: Edges, infer: InferParams | None = None, method: str | None = None
 ) -> dict[str, Any]:
     """The part of metrics.json that ``read_decode`` needs beside the thresholds."""
-    section = {"peaks": peaks.model_dump(mode="json"), "edges": edges, "rules": RULES_REVISION}
+    section: dict[str, Any] = {
+        "peaks": peaks.model_dump(mode="json"),
+        "edges": edges,
+        "rules": RULES_REVISION,
+    }
     if method is not None:
         section["method"] = method
     return section if infer is None else {**section, "infer": infer.model_dump(mode="json")}
