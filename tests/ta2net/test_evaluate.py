@@ -34,6 +34,8 @@ from ta2net.networks.checkpoint import read as read_checkpoint
 from ta2net.networks.checkpoint import write as write_checkpoint
 from ta2net.params import InferParams, PeaksParams
 
+pytestmark = pytest.mark.slow
+
 
 def read_csv(path) -> list[dict[str, str]]:
     with Path(path).open(newline="") as handle:

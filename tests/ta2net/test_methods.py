@@ -27,6 +27,8 @@ from ta2net.params import Params, overlay, parse
 from ta2net.studies.study import run_study
 from ta2net.training.loop import Trainer, train
 
+pytestmark = pytest.mark.slow
+
 
 class LittleParams(MethodParams):
     name: Literal["little"] = "little"

@@ -56,6 +56,7 @@ def half(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_halves_are_the_whole(tmp_path):
     """Output, running statistics, gradients of the input and of every parameter, in double precision."""
     mp.spawn(half, (str(tmp_path),), nprocs=PROCESSES)
@@ -74,6 +75,7 @@ def test_two_halves_are_the_whole(tmp_path):
             torch.testing.assert_close(half_["gradients"][name], parameter.grad, **exact)
 
 
+@pytest.mark.slow
 def test_the_network_keeps_its_names_and_its_evaluation(toy_params):
     model = TA2Net(toy_params.method, 24).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -22,6 +22,8 @@ from ta2net.training.processes import ProcessesError
 from ta2net.training.progress import TimedBatches
 from ta2net.training.provenance import git_state, provenance
 
+pytestmark = pytest.mark.slow
+
 
 def changed(params, section, **entries):
     return params.model_copy(update={section: getattr(params, section).model_copy(update=entries)})

@@ -29,6 +29,8 @@ from ta2net.training.identity import run_identity
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
 
+pytestmark = pytest.mark.slow
+
 
 def changed(params, section, **entries):
     return params.model_copy(update={section: getattr(params, section).model_copy(update=entries)})
