@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 READY := $(VENV)/.ready
 DVC := PATH="$(BIN):$$PATH" $(BIN)/dvc
+# WORKERS processes share the tests; tests/marks.py says which tests stay together and which are left out of check
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: configured help setup repro flows weights ablation extras bench bench-gpu test faults soak audit lint format clean
+.PHONY: configured help setup repro flows weights ablation extras bench bench-gpu check test coverage faults soak audit lint revisions format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,8 +58,14 @@ bench: $(READY) ## measure ours against what one would do otherwise; benchmarks/
 bench-gpu: $(READY) ## the same for a CUDA GPU, some ten minutes; benchmarks/results_gpu.json
 	$(BIN)/python -m benchmarks.gpu
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+check: lint ## check format, style and types, and run the fast tests: under a minute
+	$(PYTEST) -m "not slow and not kill and not dvc and not network and not browser and not gpu"
+
+test: $(READY) ## run all tests
+	$(PYTEST)
+
+coverage: $(READY) ## run all tests and say which lines they do not reach; coverage.xml
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=xml
 
 faults: $(READY) ## kill everything by the hundred, try all bad inputs, a quarter of an hour; benchmarks/faults.json
 	$(BIN)/python -m tests.faults
@@ -75,9 +84,12 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+revisions: $(READY) ## record the code's revisions after a change of what it computes
+	$(BIN)/python -m tests.revisions
+
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## delete what the pipeline made (the environment stays)
-	rm -rf data .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf data .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .coverage coverage.xml

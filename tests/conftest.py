@@ -16,6 +16,15 @@ import pytest
 from hypothesis import settings
 
 from tests import object_storage
+from tests.marks import (  # noqa: F401 - hooks, which pytest finds here
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+)
+
+# Read when torch is first imported, here and in the processes that tests start. Otherwise a thread that waits
+# keeps its core busy, and tests in two processes on two busy cores take up to thirty times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # a time limit on a machine that others use, too, tests the others
 settings.register_profile("untimed", deadline=None)

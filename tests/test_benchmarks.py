@@ -18,6 +18,8 @@ from benchmarks.plain import PlainTA2Net
 from ta2net.fast import accelerate
 from ta2net.methods.ta2net.network import TA2Net
 
+pytestmark = pytest.mark.slow
+
 NAMES = {
     *(
         f"flow.gmflow_{size}.{precision}_vs_{other}"

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from benchmarks import build, build_memory, scheduling
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_ratio_is_the_slowest_part_over_the_whole():
     times = build.Times(whole=8.0, parts={"decoding": 2.0, "flow": 6.0, "coding": 0.5, "writing": 0.2})

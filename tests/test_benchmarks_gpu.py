@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from benchmarks import gpu, loss_curves
 
+pytestmark = pytest.mark.slow
+
 
 def test_everything_runs_at_a_tiny_size(tmp_path):
     out = tmp_path / "gpu.json"

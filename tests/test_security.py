@@ -15,6 +15,8 @@ from tests.object_storage import Stutter, new_bucket
 from tests.object_storage import s3_server as s3_server_
 from tests.program import Outcome, start
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIA-NOBODYS-NAME",
     "AWS_SECRET_ACCESS_KEY": "nobodys/secret+key",

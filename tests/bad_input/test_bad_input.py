@@ -11,6 +11,8 @@ from tests.bad_input.materials import copy_of, make_base
 from tests.bad_input.table import CASES
 from tests.program import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -39,6 +39,8 @@ from ta2net.networks import checkpoint
 from ta2net.params import Params, read
 from tests.conftest import write_video
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = (
     "0",
     "7",

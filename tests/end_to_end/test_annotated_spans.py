@@ -28,6 +28,8 @@ from ta2net.networks.built_in import network_path
 from ta2net.networks.checkpoint import load_trained
 from ta2net.params import Params, read
 
+pytestmark = pytest.mark.slow
+
 SPANS = "0-20 40-60"
 KNOWN = {*range(21), *range(40, 61)}
 ALL = set(range(1000))

@@ -13,6 +13,8 @@ import pytest
 
 from ta2net.params import compose_params
 
+pytestmark = [pytest.mark.slow, pytest.mark.dvc]
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     **os.environ,

@@ -13,6 +13,8 @@ from tests.faults.kills import ROWS, fresh, run_and_kill
 from tests.faults.kinds import KINDS, must_succeed
 from tests.program import run
 
+pytestmark = pytest.mark.slow
+
 YEARS = pytest.mark.parametrize("years", [-30, 30], ids=["into the past", "into the future"])
 YEAR_S = 365.25 * 24 * 3600
 

@@ -16,6 +16,8 @@ from tests.faults.kinds import must_succeed
 from tests.faults.outputs import Files
 from tests.program import Outcome, run
 
+pytestmark = pytest.mark.slow
+
 PAGE = 4096
 """Bytes; what a file takes is a multiple of them."""
 

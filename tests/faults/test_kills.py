@@ -11,6 +11,8 @@ from tests.faults.kills import kill_once
 from tests.faults.kinds import KINDS, WORKERS, Kind
 from tests.faults.outputs import Files
 
+pytestmark = [pytest.mark.slow, pytest.mark.kill]
+
 QUICK = [kind for kind in KINDS if kind.name not in ("scheduler", "process of impacts")]
 
 

@@ -14,6 +14,8 @@ from tests.faults.kinds import BUCKET, KINDS, must_succeed, params_in_bucket
 from tests.faults.outputs import Files
 from tests.program import run
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path], None]
 
 

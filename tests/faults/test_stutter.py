@@ -12,7 +12,7 @@ from tests.faults.kinds import BUCKET, THREADS, must_succeed, params_in_bucket, 
 from tests.object_storage import FAULTS, IMPATIENT, Stutter, s3_server
 from tests.program import run
 
-pytestmark = pytest.mark.usefixtures("s3_server")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("s3_server")]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from pipeline.kinematics import decode, hold_edges, inflection
 from pipeline.store import FlowStore, create_store
 from pipeline.video.decode import open_video, read_all
 
+pytestmark = pytest.mark.slow
+
 
 def made_at(params):
     """When each row's data were written."""

@@ -22,6 +22,8 @@ from pipeline.errors import UserError
 from pipeline.params import BuildParams, FlowParams
 from pipeline.store import FlowStore
 
+pytestmark = [pytest.mark.slow, pytest.mark.kill]
+
 NO_LIMITS = Limits(None, None)
 
 

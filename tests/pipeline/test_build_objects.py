@@ -23,6 +23,8 @@ from pipeline.store import FlowStore, open_or_create, open_store
 from pipeline.store.manifest import read_manifest
 from pipeline.store.validation import examine
 
+pytestmark = [pytest.mark.slow, pytest.mark.kill]
+
 FRAMES, ROWS = 24, 4
 BUILDER = """
 import sys

@@ -278,6 +278,7 @@ pipeline.video.decode.open_video = endless
 """
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_costs_no_finished_row(builds, tmp_path):
     """Kill the scheduler in the middle of a build: the build ends and says so, the next one goes on."""
     long, endless = (

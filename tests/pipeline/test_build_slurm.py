@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 from pipeline.params import BuildParams, FlowParams
 from pipeline.store import FlowStore
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("dask_jobqueue")
 
 HERE = {"scheduler": "slurm", "slurm": {"interface": "lo", "memory": "2GB"}}

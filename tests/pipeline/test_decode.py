@@ -430,6 +430,7 @@ def packet_offsets(path: Path) -> list[int]:
         return [data.index(bytes(packet)) for packet in container.demux(video=0) if packet.size]
 
 
+@pytest.mark.slow
 def test_real_clips(shared: Path) -> None:
     with (shared / "clips" / "provenance.csv").open(newline="", encoding="utf-8") as handle:
         told = {row["file"]: row for row in csv.DictReader(handle)}

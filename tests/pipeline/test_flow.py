@@ -126,6 +126,7 @@ def test_dis_is_deterministic_whatever_the_threads(moving):
         cv2.setNumThreads(before)
 
 
+@pytest.mark.slow
 def test_dis_needs_no_torch():
     code = (
         "import sys; from pipeline.flow import make_estimator; from pipeline.params import FlowParams; "
@@ -148,6 +149,7 @@ def test_a_size_the_model_cannot_take_is_told():
     check_estimator(make_estimator(FlowParams(size=(32, 48))), (32, 48))
 
 
+@pytest.mark.slow
 def test_an_estimator_that_sees_a_still_picture_move_is_refused(shared):
     weights = str(shared / "weights" / "gmflow_refine.ckpt")
     for size, fits in (((128, 160), False), ((160, 224), True)):
@@ -162,6 +164,7 @@ def test_an_estimator_that_sees_a_still_picture_move_is_refused(shared):
 # --- torchvision ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_raft_equals_torchvisions_own_call(moving, small_raft_file):
     params = FlowParams(model="raft_small", checkpoint=str(small_raft_file), batch=1, device="cpu")
     estimator = make_estimator(params)
@@ -228,6 +231,7 @@ def exact_gmflow(frames, path):
         return one_direction_a_call(network, images).numpy()
 
 
+@pytest.mark.slow
 def test_gmflow_equals_ptlflows_own_call_pair_by_pair(moving, shared):
     path = shared / "weights" / "gmflow_refine.ckpt"
     params = FlowParams(model="gmflow_refine", checkpoint=str(path), batch=1, device="cpu")
@@ -253,6 +257,7 @@ def test_gmflow_equals_ptlflows_own_call_pair_by_pair(moving, shared):
     np.testing.assert_allclose(speed, [[16, 8], [-16, -8]], atol=1.0)
 
 
+@pytest.mark.slow
 def test_another_ptlflow_model_quietly(moving, tmp_path, capfd):
     import ptlflow
 
@@ -268,6 +273,7 @@ def test_another_ptlflow_model_quietly(moving, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_ptlflow_is_loaded_quietly():
     code = (
         "from pipeline.flow import ptlflow_models as models; print(len(models.names())); "
@@ -288,6 +294,7 @@ def test_unknown_model_names_near_ones():
         flow_identity(FlowParams(model="0123456789"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "names"), [("gmflow", "chairs, things, sintel, kitti"), ("raft_small", "C_T_V")]
 )

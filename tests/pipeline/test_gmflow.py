@@ -27,6 +27,8 @@ from pipeline.params import FlowParams
 from pipeline.video.decode import open_video
 from tests.ptlflow_calls import one_direction_a_call
 
+pytestmark = pytest.mark.slow
+
 
 def random_maps(seed: int, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)

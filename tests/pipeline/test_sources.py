@@ -319,6 +319,7 @@ def test_no_folder_of_videos(tmp_path: Path) -> None:
 GROUPS = st.lists(st.text(min_size=1, max_size=6), max_size=60)
 
 
+@pytest.mark.slow
 @given(GROUPS, st.floats(0, 1))
 def test_the_split_law(groups: list[str], fraction: float) -> None:
     chosen = validation_groups(groups, fraction)

@@ -208,6 +208,8 @@ with store.writer("b", t.attributes_of(), t.TIMES_S, t.FOURS) as writer:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.kill
 def test_a_killed_writer_leaves_nothing_readable(store):
     write(store)
     code = KILLED.format(tests=os.path.dirname(__file__), store=str(store.path))  # noqa: PTH120
@@ -366,6 +368,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_reader_sees_the_old_row_or_the_new_one(store):
     def replace_by(value):
         frames = np.full((N, 3, *SIZE), value, np.uint8)

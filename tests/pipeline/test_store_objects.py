@@ -42,7 +42,7 @@ ATTRIBUTES = RowAttributes(
 )
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.network)])
 def url(request):
     if request.param == "s3":
         return f"{request.getfixturevalue('bucket')}/some/flows.zarr"
@@ -235,6 +235,8 @@ with store.writer("b", t.ATTRIBUTES, np.arange(t.N) / 25, t.EIGHTS) as writer:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.kill
 def test_a_killed_writer_leaves_nothing_readable(bucket):
     url = f"{bucket}/flows"
     store = create_store(place_at(url))
@@ -314,6 +316,7 @@ def test_a_missing_bucket_is_said():
         create_store(place_at("s3://no-such-bucket-here/flows"))
 
 
+@pytest.mark.network
 def test_storage_that_does_not_answer_is_an_error_of_its_own(monkeypatch):
     pytest.importorskip("s3fs")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # the discard port: nobody listens

@@ -125,6 +125,7 @@ def damage_everything(store):
     return shallow, shallow | set("bklm")
 
 
+@pytest.mark.slow
 def test_damage_of_every_kind_is_found(store):
     fast, thorough = damage_everything(store)
     for deep, broken in ((False, fast), (True, thorough)):
@@ -146,6 +147,7 @@ def test_damage_of_every_kind_is_found(store):
     assert "checksum" in said["m"]
 
 
+@pytest.mark.slow
 def test_repair_drops_what_is_broken_and_nothing_else(store):
     fast, thorough = damage_everything(store)
     before = sorted(path.relative_to(store.path) for path in store.path.rglob("*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.params import SourceParams, StoreParams
 from pipeline.store import RowAttributes, create_store
 from ta2net.methods.ta2net.params import FusionParams, TA2NetParams
 from ta2net.params import ClipsParams, EvaluationParams, InferParams, OptimParams, Params, TrainParams
+from ta2net.training.loop import train
 
 SIZE, N_FRAMES, SQUARE = 32, 40, 8
 CODING = Coding.of("int16", 64)
@@ -92,19 +94,18 @@ def toy_data(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def toy_params(toy_data, tmp_path) -> Params:
-    """Params of a tiny network that learns the toy store in seconds."""
+def params_for(data: Path, folder: Path) -> Params:
+    """Params of a tiny network that learns the toy store in seconds; all that it makes lies in ``folder``."""
     return Params(
-        source=SourceParams(catalog=str(toy_data / "catalog.jsonl")),
-        store=StoreParams(path=str(toy_data / "flows.zarr")),
+        source=SourceParams(catalog=str(data / "catalog.jsonl")),
+        store=StoreParams(path=str(data / "flows.zarr")),
         method=TA2NetParams(
             channels=8, fusion=FusionParams(channels=16, heads=2, similarity_channels=4, hidden=32)
         ),
         clips=ClipsParams(frames=24, batch=4),
         optim=OptimParams(lr=3e-3, warmup_steps=5),
         train=TrainParams(
-            dir=str(tmp_path / "run"),
+            dir=str(folder / "run"),
             steps=12,
             validate_every=6,
             checkpoint_every=4,
@@ -114,6 +115,27 @@ def toy_params(toy_data, tmp_path) -> Params:
         ),
         infer=InferParams(stride=12),
         evaluation=EvaluationParams(
-            dir=str(tmp_path / "evaluation"), metrics=str(tmp_path / "metrics.json"), pictures=1
+            dir=str(folder / "evaluation"), metrics=str(folder / "metrics.json"), pictures=1
         ),
     )
+
+
+@pytest.fixture
+def toy_params(toy_data, tmp_path) -> Params:
+    """Params of the tiny network, for a test that trains it itself."""
+    return params_for(toy_data, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_data, tmp_path_factory) -> Params:
+    """Params of a finished run of the tiny network that all tests share: to read, never to write to."""
+    params = params_for(toy_data, tmp_path_factory.mktemp("toy_run"))
+    train(params)
+    return params
+
+
+@pytest.fixture
+def trained_params(toy_run, toy_params) -> Params:
+    """``toy_params``, whose training is already done: a copy of the shared run, for a test to go on from."""
+    shutil.copytree(toy_run.train.dir, toy_params.train.dir)
+    return toy_params

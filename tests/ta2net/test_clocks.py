@@ -154,6 +154,7 @@ def test_a_length_that_cannot_be_costs_no_memory(files):
     assert [len(v.time_s) for v in compare_files(hits, labels, videos=[videos]).videos] == [21, 31]
 
 
+@pytest.mark.slow
 def test_this_works_without_torch(files):
     hits, labels, videos = files()
     arguments = ["evaluate", "--hits", hits, "--labels", labels, "--videos", videos]

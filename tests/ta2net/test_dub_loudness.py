@@ -49,6 +49,7 @@ def hit(frame: int, probability: float = 1.0) -> Any:
     return SimpleNamespace(frame=frame, probability=probability)
 
 
+@pytest.mark.slow
 def test_strengths_are_those_of_the_whole_film(film: Path) -> None:
     frames = read_all(film)
     last = len(frames) - 1

@@ -8,6 +8,8 @@ import pytest
 
 from ta2net.prediction.file2hits import File2Hits
 
+pytestmark = pytest.mark.slow
+
 IN_MID_MOTION = ("gh_vpsd_07.mp4", "gh_vpsd_10.mp4", "gh_vpsd_33.mp4")
 """Short ones: a stick on its way when the film begins or ends, seen frame by frame to touch nothing."""
 

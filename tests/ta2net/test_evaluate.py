@@ -33,7 +33,8 @@ from ta2net.networks.checkpoint import BEST, load_trained
 from ta2net.networks.checkpoint import read as read_checkpoint
 from ta2net.networks.checkpoint import write as write_checkpoint
 from ta2net.params import InferParams, PeaksParams
-from ta2net.training.loop import train
+
+pytestmark = pytest.mark.slow
 
 
 def read_csv(path) -> list[dict[str, str]]:
@@ -41,9 +42,8 @@ def read_csv(path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def test_files_and_pictures(toy_params, tmp_path):
-    train(toy_params)
-    metrics = evaluate(toy_params)
+def test_files_and_pictures(trained_params, tmp_path):
+    metrics = evaluate(trained_params)
     folder = tmp_path / "evaluation"
     scores = read_csv(folder / "scores.csv")
     hits = read_csv(folder / "hits.csv")
@@ -66,19 +66,19 @@ def test_files_and_pictures(toy_params, tmp_path):
         found, false = (sum(int(v[f"{name}_{what}"]) for v in videos) for what in ("found", "false"))
         assert (found + false, found) == (event["predicted"], round(event["recall_at_2"] * event["labelled"]))
     assert [p.name for p in (folder / "curves").iterdir()] == ["eval_0.png"]
-    assert summary(read_metrics(toy_params.evaluation.metrics)).splitlines()[0].split()[0] == "ta2net"
-    assert evaluate_scores(toy_params, folder / "scores.csv") == metrics
+    assert summary(read_metrics(trained_params.evaluation.metrics)).splitlines()[0].split()[0] == "ta2net"
+    assert evaluate_scores(trained_params, folder / "scores.csv") == metrics
     with np.load(folder / "maps.npz", allow_pickle=False) as maps:
         assert {maps[row_id].shape[0] for row_id in ("eval_0", "eval_1", "eval_2")} == {40}
 
-    picture(toy_params, "eval_1", tmp_path / "p.png")
+    picture(trained_params, "eval_1", tmp_path / "p.png")
     image = cv2.imread(str(tmp_path / "p.png"))
     assert image.shape[1] == 1100
     assert image.std() > 20
     with pytest.raises(
         UserError, match="no row 'nope' in the eval split; rows there: eval_0, eval_1, eval_2"
     ):
-        picture(toy_params, "nope", tmp_path / "q.png")
+        picture(trained_params, "nope", tmp_path / "q.png")
 
 
 def test_a_built_in_network_is_named(toy_params):
@@ -92,25 +92,24 @@ def test_a_built_in_network_is_named(toy_params):
         evaluate(toy_params, "surreal")
 
 
-def test_thresholds_for_older_rules_are_chosen_anew(toy_params, tmp_path, capsys):
+def test_thresholds_for_older_rules_are_chosen_anew(trained_params, tmp_path, capsys):
     """On the validation rows of the store; where there are none the rules are left out. Both is said."""
-    train(toy_params)
-    trained = Path(toy_params.train.dir) / "best.safetensors"
+    trained = Path(trained_params.train.dir) / "best.safetensors"
     found = read_checkpoint(trained)
     older = tmp_path / "older.safetensors"
     px = {**found.document["thresholds"], "motion_energy": 0.0719, "inflection_peak": 0.206}
     document = {name: entry for name, entry in found.document.items() if name != "rules"}
     write_checkpoint(older, found.tensors, {**document, "thresholds": px})
     capsys.readouterr()
-    metrics = evaluate(toy_params, trained)
+    metrics = evaluate(trained_params, trained)
     assert "older" not in capsys.readouterr().err
-    assert evaluate(toy_params, older) == metrics
+    assert evaluate(trained_params, older) == metrics
     assert "chosen again on 3 validation rows" in capsys.readouterr().err
 
-    rows = read_catalog(toy_params.source.catalog).split("eval").rows
+    rows = read_catalog(trained_params.source.catalog).split("eval").rows
     write_catalog(Catalog(rows), tmp_path / "eval_alone.jsonl")
-    source = toy_params.source.model_copy(update={"catalog": str(tmp_path / "eval_alone.jsonl")})
-    alone = evaluate(toy_params.model_copy(update={"source": source}), older)
+    source = trained_params.source.model_copy(update={"catalog": str(tmp_path / "eval_alone.jsonl")})
+    alone = evaluate(trained_params.model_copy(update={"source": source}), older)
     assert "the rules are left out" in capsys.readouterr().err
     assert set(alone["thresholds"]) == {"peaks", "frames"}
     assert set(alone["untrained"]) == {"evenly_spaced", "every_5th_frame"}
@@ -120,11 +119,10 @@ def test_thresholds_for_older_rules_are_chosen_anew(toy_params, tmp_path, capsys
     assert "motion_energy" not in header
 
 
-def test_scores_do_not_depend_on_how_windows_are_batched(toy_params):
-    train(toy_params)
-    trained = load_trained(Path(toy_params.train.dir) / BEST, torch.device("cpu"))
-    store = FlowStore(toy_params.store.path)
-    row = read_catalog(toy_params.source.catalog).split("eval").rows[0]
+def test_scores_do_not_depend_on_how_windows_are_batched(toy_run):
+    trained = load_trained(Path(toy_run.train.dir) / BEST, torch.device("cpu"))
+    store = FlowStore(toy_run.store.path)
+    row = read_catalog(toy_run.source.catalog).split("eval").rows[0]
     one, many = (
         make_scorer(
             trained.network,
@@ -274,8 +272,7 @@ def test_a_foreign_metrics_file_is_told(tmp_path, text):
     assert str(file) in result.output
 
 
-def test_metrics_are_plain_json(toy_params):
-    train(toy_params)
-    metrics = evaluate(toy_params)
+def test_metrics_are_plain_json(trained_params):
+    metrics = evaluate(trained_params)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert PeaksParams() == toy_params.peaks
+    assert PeaksParams() == trained_params.peaks

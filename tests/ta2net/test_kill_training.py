@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from ta2net.training.loop import train
 from ta2net.training.resume import resumable
 
+pytestmark = [pytest.mark.slow, pytest.mark.kill]
+
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

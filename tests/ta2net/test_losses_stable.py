@@ -113,6 +113,7 @@ def test_vectors_of_length_0_have_no_direction_to_learn():
     assert torch.all(vectors.grad == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_300_steps_on_hard_inputs_stay_finite(dtype):
     """A linear network in float32, its outputs rounded to ``dtype``; some inputs huge, zero, or all alike."""

@@ -28,6 +28,8 @@ from ta2net.studies.study import run_study
 from ta2net.training.identity import source_digest
 from ta2net.training.loop import Trainer, train
 
+pytestmark = pytest.mark.slow
+
 
 class LittleParams(MethodParams):
     name: Literal["little"] = "little"

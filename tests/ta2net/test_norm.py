@@ -62,6 +62,7 @@ def half(rank: int, folder: str, kind: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_halves_are_the_whole(tmp_path):
     """Output, running statistics, gradients of the input and of every parameter, in double precision."""
     mp.spawn(half, (str(tmp_path), "cpu"), nprocs=PROCESSES)
@@ -85,6 +86,7 @@ def assert_the_halves_are_the_whole(folder: Path, **exact: float) -> None:
             torch.testing.assert_close(half_["gradients"][name], parameter.grad, **exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "kind"), [(CPU, GlobalBatchNorm), (CUDA, nn.SyncBatchNorm)])
 def test_the_network_keeps_its_names_and_its_evaluation(toy_params, device, kind):
     """What a device is given is seen without one: evaluation runs anywhere."""

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ta2net.fast import kernels, normed
 from ta2net.fast.normed import Layers
 
+pytestmark = pytest.mark.slow
+
 SHAPES = [(3, 1, 5, 7), (2, 16, 8, 8), (5, 48, 3, 3), (1, 7, 1, 2), (9, 300, 9, 5)]
 
 

@@ -31,6 +31,8 @@ from ta2net.networks.checkpoint import read, write, write_trained
 from ta2net.params import ClipsParams, InferParams, Params, PeaksParams, TrainParams
 from ta2net.prediction.file2hits import File2Hits, Scores2Hits, cut, placed, predict
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Params(
     decode=DecodeParams(chunk_frames=7),
     flow=FlowParams(size=(48, 64)),

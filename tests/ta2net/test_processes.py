@@ -24,6 +24,8 @@ from ta2net.clips.loader import ClipLoader
 from ta2net.training.loop import train
 from ta2net.training.processes import ProcessesError, ShareLoader, places_of
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WORKER = HERE / "train_worker.py"

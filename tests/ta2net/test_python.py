@@ -12,6 +12,8 @@ import pytest
 
 import ta2net
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 

@@ -22,6 +22,8 @@ from ta2net.training.processes import ProcessesError
 from ta2net.training.progress import TimedBatches
 from ta2net.training.provenance import git_state, provenance
 
+pytestmark = pytest.mark.slow
+
 
 def changed(params, section, **entries):
     return params.model_copy(update={section: getattr(params, section).model_copy(update=entries)})
@@ -103,9 +105,8 @@ def test_parts_that_do_not_divide_the_batch_are_told(toy_params):
 
 
 @pytest.fixture
-def finished(toy_params, tmp_path) -> Path:
-    train(toy_params)
-    return tmp_path / "run"
+def finished(toy_run) -> Path:
+    return Path(toy_run.train.dir)
 
 
 def table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
@@ -131,13 +132,13 @@ def test_live_holds_the_numbers_of_the_curves(finished):
     }  # fmt: skip
 
 
-def test_checkpoints_say_where_they_come_from(finished, toy_params):
+def test_checkpoints_say_where_they_come_from(finished, toy_run):
     best, resume = (
         files.read(finished / n) for n in ("best.safetensors", "resume/step-00000012.safetensors")
     )
     assert best.document["provenance"] == resume.document["provenance"] == provenance()
     assert best.document["provenance"]["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert resume.document["params"] == toy_params.model_dump(mode="json")
+    assert resume.document["params"] == toy_run.model_dump(mode="json")
     # 12 steps of 4 clips over 8 rows; half a cosine is over
     assert resume.document["position"] == {"step": 12, "epoch": 6, "lr": pytest.approx(0.0)}
     assert resume.document["progress"]["step"] == 12

@@ -147,6 +147,7 @@ def test_a_device_gets_the_same_batches_in_the_training_thread(toy_params, rows,
         assert 24 * pictures < device.bytes_sent < 24 * pictures * 1.2
 
 
+@pytest.mark.slow
 def test_making_batches_leaves_the_network_its_threads(toy_params, tmp_path):
     """In a process of its own: what counts is a thread that has computed nothing before its first batch."""
     params = toy_params.model_copy(update={"train": toy_params.train.model_copy(update={"threads": 0})})

@@ -16,6 +16,8 @@ from stages.study import study as command
 from ta2net.params import Params, overlay, parse
 from ta2net.studies.study import FIGURES, Study, collected, mean_and_spread, read_study, table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLE_4 = ["frames", "motion", "inflection", "aggregation", "contrast", "smoothness"]
 

@@ -29,6 +29,8 @@ from ta2net.training.identity import run_identity
 from ta2net.training.loop import Trainer, TrainingError, train
 from ta2net.training.optimizer import learning_rate
 
+pytestmark = pytest.mark.slow
+
 
 def changed(params, section, **entries):
     return params.model_copy(update={section: getattr(params, section).model_copy(update=entries)})
@@ -175,30 +177,27 @@ def test_stopped_and_resumed_is_bit_identical(toy_params, tmp_path, stop, optim,
         assert (tmp_path / "whole" / curve).read_text() == (tmp_path / "parts" / curve).read_text()
 
 
-def test_a_finished_run_has_nothing_to_do(toy_params, capsys):
-    train(toy_params)
-    best = files.read(f"{toy_params.train.dir}/best.safetensors")
+def test_a_finished_run_has_nothing_to_do(trained_params, capsys):
+    best = files.read(f"{trained_params.train.dir}/best.safetensors")
     before, document = best.tensors, best.document
     assert document["operating_points"].keys() == {"low", "normal", "high"}
     assert document["operating_points"]["normal"]["threshold"] == document["thresholds"]["peaks"]
     assert document["data"]["train"] == {"split": "train", "rows": 8, "frames": 320, "labels": 29}
     assert document["data"]["validation"] == {"split": "val", "rows": 3, "frames": 120, "labels": 12}
-    progress = train(toy_params)
+    progress = train(trained_params)
     assert progress.step == 12
     assert "resuming at step 12 of 12" in capsys.readouterr().out
-    after = (files.read(f"{toy_params.train.dir}/best.safetensors")).tensors
+    after = (files.read(f"{trained_params.train.dir}/best.safetensors")).tensors
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_a_new_run_does_not_keep_the_old_ones_network(toy_params, tmp_path):
-    train(toy_params)
-    Trainer(changed(toy_params, "optim", lr=1e-3)).resume()
+def test_a_new_run_does_not_keep_the_old_ones_network(trained_params, tmp_path):
+    Trainer(changed(trained_params, "optim", lr=1e-3)).resume()
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
-def test_other_parameters_start_anew(toy_params, capsys):
-    train(toy_params)
-    progress = train(changed(toy_params, "optim", lr=1e-3))
+def test_other_parameters_start_anew(trained_params, capsys):
+    progress = train(changed(trained_params, "optim", lr=1e-3))
     assert progress.losses[0]["step"] == 4
     assert "belongs to other parameters, data or code" in capsys.readouterr().out
 
@@ -228,13 +227,12 @@ def test_a_loss_that_is_no_number_names_the_rows_of_its_step(toy_params, tmp_pat
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
-def test_a_damaged_checkpoint_is_told(toy_params, tmp_path, damage):
-    train(toy_params)
+def test_a_damaged_checkpoint_is_told(trained_params, tmp_path, damage):
     best = tmp_path / "run" / "best.safetensors"
     data = best.read_bytes()
     best.write_bytes({"cut": data[: len(data) // 2], "text": b"not a checkpoint", "empty": b""}[damage])
     with pytest.raises(files.CheckpointError, match="not a checkpoint of TA2Net, or a damaged one"):
-        evaluate(toy_params)
+        evaluate(trained_params)
 
 
 def test_missing_things_say_what_to_do(toy_params, tmp_path):

@@ -17,6 +17,8 @@ from pipeline.store import FlowStore, open_or_create
 from ta2net.evaluation.evaluate import evaluate
 from ta2net.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).resolve().parent / "train_worker.py"
 
 

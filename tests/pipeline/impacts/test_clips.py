@@ -27,6 +27,7 @@ def clips() -> list[Clip]:
     return [compose(wanted(index)) for index in range(2 * KINDS)]
 
 
+@pytest.mark.slow
 def test_there_are_at_least_eight_kinds_named_as_audible623_names_them(clips: list[Clip]) -> None:
     names = {
         "hammer", "SoccerJuggling", "pingpong", "juggling", "tennis", "TennisSwing", "bouncing", "tapping",

@@ -20,6 +20,8 @@ from pipeline.impacts.physics import Contact
 from pipeline.impacts.sound import MATERIALS, SAMPLE_RATE, track
 from pipeline.params import DataParams, ImpactsParams, parse_params
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "train_count": 3,
     "eval_count": 2,

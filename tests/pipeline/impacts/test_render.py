@@ -68,6 +68,7 @@ def test_rendering_is_deterministic_and_complete() -> None:
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30)])
 def test_the_specimen_ball_is_lowest_at_its_contacts(fps: Fraction) -> None:
     clip = bounce_clip(fps=fps, duration_s=1.6)

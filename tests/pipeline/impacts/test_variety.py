@@ -24,6 +24,8 @@ from pipeline.impacts.strikers import sliding
 from pipeline.impacts.textures import Texture
 from pipeline.impacts.variety import duller
 
+pytestmark = pytest.mark.slow
+
 WHITE = Texture("noise", (255.0, 255.0, 255.0), (255.0, 255.0, 255.0), 3.0, 0)
 BLACK = Texture("noise", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 3.0, 0)
 

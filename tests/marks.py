@@ -1,0 +1,95 @@
+"""Which tests are left out of `make check`, and which stay together when several processes share the tests.
+
+The rule: a test that takes over a second is ``slow``, and so is a file most of whose tests start processes or
+train a network; one that kills processes is ``kill``, too. Marks that follow from what a test asks for are
+given here, all others in its file: ``pytestmark`` where the whole file has one. ``pytest --unmarked-over 1``
+finds what was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SLOW = frozenset({"slow", "kill", "dvc", "network", "browser", "gpu"})
+"""Marks of the tests that `make check` leaves out."""
+
+LENGTH = {"slow": 1, "kill": 10, "dvc": 100}
+"""How much longer a marked test takes than others, roughly."""
+
+MARK_OF_FIXTURE = {"s3_server": "network", "chromium": "browser"}
+
+PROGRAM = "program"
+"""Group of the files whose commands are forked from one server, as it takes a gigabyte: tests/program.py."""
+OF_PROGRAM = ("bad_input", "faults", "test_security.py")
+
+TESTS = Path(__file__).resolve().parent
+
+
+def group_of(file: Path) -> str:
+    """The group in which a file's tests stay together, as they share what its fixtures make."""
+    place = file.relative_to(TESTS)
+    return PROGRAM if place.parts[0] in OF_PROGRAM else place.as_posix()
+
+
+# first of all, as pytest-xdist reads the groups in its own hook
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark by fixtures and group by files.
+
+    Where processes share the tests the long groups come first: at the end they would leave the others idle.
+    """
+    slow: Counter[str] = Counter()
+    groups: dict[pytest.Item, str] = {}
+    for item in items:
+        for fixture, mark in MARK_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+        groups[item] = group = group_of(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+        slow[group] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -slow[groups[item]])  # stable: a file's own order stays
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--unmarked-over",
+        type=float,
+        metavar="SECONDS",
+        help="fail if a test that `make check` runs took longer (on a machine that does nothing else)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    limit_s = config.getoption("unmarked_over")
+    if limit_s is not None and not hasattr(config, "workerinput"):  # the process that hears of all tests
+        config.pluginmanager.register(Unmarked(limit_s))
+
+
+class Unmarked:
+    """Fails the session for tests without a mark that took more than ``limit_s``, their fixtures included."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.took_s: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if SLOW.isdisjoint(report.keywords):
+            self.took_s[report.nodeid] += report.duration
+
+    def over(self) -> list[tuple[str, float]]:
+        """Node ids and seconds, the slowest first."""
+        return [(test, took_s) for test, took_s in self.took_s.most_common() if took_s > self.limit_s]
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.over() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.over():
+            terminalreporter.section(f"no mark, but over {self.limit_s:g} s: mark them slow")
+            for test, took_s in self.over():
+                terminalreporter.line(f"{took_s:6.2f} s  {test}")
