@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.errors import ParamsError
 from pipeline.params import read_yaml
-from ta2net.params import Params, compose_params, overlay, read
+from ta2net.methods.ta2net.network import TA2Net
+from ta2net.networks import checkpoint
+from ta2net.params import Params, compose_params, modernized, overlay, read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,3 +82,59 @@ def test_overlay_changes_neither_side():
     base, difference = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}}
     assert overlay(base, difference) == {"a": {"b": 5, "c": 2}, "d": 3}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((ROOT / "configs" / "methods").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_a_recipe_of_a_method_chooses_it(tmp_path, recipe):
+    """Laid over the defaults, which are another method's; none of its entries stay."""
+    params = compose_params([recipe], tmp_path / "params.yaml")
+    assert params.method.name == recipe.stem
+    assert read(tmp_path / "params.yaml") == params
+
+
+OLD = """
+model: {channels: 8, fusion: {offset: false}}
+loss: {contrast: 0.5, sigma_frames: 1.5}
+contrast: {rank: global}
+clips: {batch: 2}
+"""
+
+
+def test_a_file_of_the_first_version_is_told_and_rewritten(tmp_path):
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(OLD)
+    with pytest.raises(ParamsError, match=r"version 0\.1.*model is now method.*ta2net params .*old\.yaml"):
+        read(old)
+    params = compose_params([old], new)
+    method = params.method
+    assert (method.name, method.channels, method.fusion.offset) == ("ta2net", 8, False)
+    assert (method.loss.contrast, method.contrast.rank, params.targets.sigma_frames) == (0.5, "global", 1.5)
+    assert params.clips.batch == 2
+    assert read(new) == params
+    assert modernized(params.model_dump(mode="json")) == params.model_dump(mode="json")
+
+
+def test_a_checkpoint_of_the_first_version_is_read(toy_params, tmp_path, monkeypatch):
+    """Format 1, its params in the sections of then: the same network, to the last bit of its output."""
+    torch.manual_seed(0)
+    network, path = TA2Net(toy_params.method, 24).eval(), tmp_path / "old.safetensors"
+    document = toy_params.model_dump(mode="json")
+    method, targets = document.pop("method"), document.pop("targets")
+    del method["name"], document["train"]["fast"]
+    document |= {
+        "contrast": method.pop("contrast"),
+        "loss": {**method.pop("loss"), **targets},
+        "model": method,
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", 1)
+        state = checkpoint.with_prefix(network.state_dict().items(), "model")
+        checkpoint.write(path, state, {"params": document, "thresholds": {"peaks": 0.5}})
+    trained = checkpoint.load_trained(path, torch.device("cpu"))
+    assert trained.params == toy_params
+    frames, fields = torch.zeros(1, 9, 3, 32, 32, dtype=torch.uint8), torch.randn(2, 1, 9, 2, 2, 32, 32)
+    with torch.inference_mode():
+        one, other = (each(frames, *fields).probability for each in (network, trained.network))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
