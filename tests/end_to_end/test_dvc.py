@@ -29,7 +29,7 @@ ENVIRONMENT = {
 LESS = """
 impacts: {train_count: 4, eval_count: 2, duration_s: 1.0}
 build: {scheduler: threads, workers: 2}
-train: {steps: 4, validate_every: 4, checkpoint_every: 4}
+train: {steps: 4, validate_every: 4, checkpoint_every: 4, precision: fp32}
 evaluation: {bootstrap: 10}
 """
 """What makes the smoke configuration quicker still: here DVC is tried, not what the stages compute."""
