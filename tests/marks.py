@@ -34,24 +34,22 @@ def group_of(file: Path) -> str:
     return PROGRAM if place.parts[0] in OF_PROGRAM else place.as_posix()
 
 
-# first of all, as pytest-xdist reads the groups in its own hook
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by fixtures and group by files.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark by fixtures and group by files: now, as pytest-xdist reads the groups before all other hooks."""
+    for fixture, mark in MARK_OF_FIXTURE.items():
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(mark)
+    item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
 
-    Where processes share the tests the long groups come first: at the end they would leave the others idle.
-    """
-    slow: Counter[str] = Counter()
-    groups: dict[pytest.Item, str] = {}
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long groups first where processes share the tests: at the end they would leave the others idle."""
+    if not hasattr(config, "workerinput"):
+        return
+    lengths: Counter[str] = Counter()
     for item in items:
-        for fixture, mark in MARK_OF_FIXTURE.items():
-            if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(mark)
-        groups[item] = group = group_of(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        slow[group] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: -slow[groups[item]])  # stable: a file's own order stays
+        lengths[group_of(item.path)] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
+    items.sort(key=lambda item: -lengths[group_of(item.path)])  # stable: a file's own order stays
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
