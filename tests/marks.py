@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 SLOW = frozenset({"slow", "kill", "dvc", "network", "browser", "gpu"})
 """Marks of the tests that `make check` leaves out."""
@@ -35,11 +37,10 @@ def group_of(file: Path) -> str:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark by fixtures and group by files: now, as pytest-xdist reads the groups before all other hooks."""
+    """Give the marks that follow from fixtures."""
     for fixture, mark in MARK_OF_FIXTURE.items():
         if fixture in getattr(item, "fixturenames", ()):
             item.add_marker(mark)
-    item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,6 +51,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         lengths[group_of(item.path)] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
     items.sort(key=lambda item: -lengths[group_of(item.path)])  # stable: a file's own order stays
+
+
+class InGroups(LoadScopeScheduling):
+    """pytest-xdist's distribution of whole groups, and what a group is here."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(TESTS.parent / nodeid.split("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InGroups:
+    """Asked in the process that shares out the tests, whatever ``--dist`` says."""
+    return InGroups(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
