@@ -60,6 +60,7 @@ class InGroups(LoadScopeScheduling):
         return group_of(TESTS.parent / nodeid.split("::")[0])
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InGroups:
     """Asked in the process that shares out the tests, whatever ``--dist`` says."""
     return InGroups(config, log)
