@@ -20,6 +20,8 @@ from tests.marks import (  # noqa: F401 - hooks, which pytest finds here
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_itemcollected,
+    pytest_xdist_make_scheduler,
 )
 
 # Read when torch is first imported, here and in the processes that tests start. Otherwise a thread that waits

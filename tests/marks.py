@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 SLOW = frozenset({"slow", "kill", "dvc", "network", "browser", "gpu"})
 """Marks of the tests that `make check` leaves out."""
@@ -34,24 +36,34 @@ def group_of(file: Path) -> str:
     return PROGRAM if place.parts[0] in OF_PROGRAM else place.as_posix()
 
 
-# first of all, as pytest-xdist reads the groups in its own hook
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by fixtures and group by files.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give the marks that follow from fixtures."""
+    for fixture, mark in MARK_OF_FIXTURE.items():
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(mark)
 
-    Where processes share the tests the long groups come first: at the end they would leave the others idle.
-    """
-    slow: Counter[str] = Counter()
-    groups: dict[pytest.Item, str] = {}
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long groups first where processes share the tests: at the end they would leave the others idle."""
+    if not hasattr(config, "workerinput"):
+        return
+    lengths: Counter[str] = Counter()
     for item in items:
-        for fixture, mark in MARK_OF_FIXTURE.items():
-            if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(mark)
-        groups[item] = group = group_of(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        slow[group] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: -slow[groups[item]])  # stable: a file's own order stays
+        lengths[group_of(item.path)] += sum(LENGTH.get(mark.name, 0) for mark in item.iter_markers())
+    items.sort(key=lambda item: -lengths[group_of(item.path)])  # stable: a file's own order stays
+
+
+class InGroups(LoadScopeScheduling):
+    """pytest-xdist's distribution of whole groups, and what a group is here."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(TESTS.parent / nodeid.split("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InGroups:
+    """Asked in the process that shares out the tests, whatever ``--dist`` says."""
+    return InGroups(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

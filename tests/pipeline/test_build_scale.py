@@ -74,14 +74,14 @@ def test_jobs_are_taken_as_they_are_done_and_workers_never_wait(two_workers):
     collector = threading.Thread(target=collect)
     collector.start()
     for number in range(2):
-        assert AT_WORK.acquire(timeout=60), number
+        assert AT_WORK.acquire(timeout=300), number
     for finished in range(18):
         # two are at work, and for whichever ends first the next one has been taken and lies ready
         until(lambda finished=finished: len(taken) == min(20, finished + 2 * AHEAD))
         MAY_END.release()
-        assert AT_WORK.acquire(timeout=60)
+        assert AT_WORK.acquire(timeout=300)
     MAY_END.release(2)
-    collector.join(timeout=60)
+    collector.join(timeout=300)
     assert results == {number: 10 * number for number in range(20)}
     until(lambda: not two_workers.futures)  # neither here nor in the scheduler anything stays
 

@@ -18,7 +18,7 @@ def ahead_threads():
 
 def until(condition):
     """Wait for what another thread does; a test that would wait for ever fails."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)

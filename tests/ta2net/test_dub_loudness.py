@@ -31,6 +31,8 @@ from ta2net.deliver.dub.loudness import (
 )
 from ta2net.methods.rules import mean_inflection
 
+pytestmark = pytest.mark.slow
+
 CONTACTS = (36, 98)
 RATE = 48_000
 
@@ -49,7 +51,6 @@ def hit(frame: int, probability: float = 1.0) -> Any:
     return SimpleNamespace(frame=frame, probability=probability)
 
 
-@pytest.mark.slow
 def test_strengths_are_those_of_the_whole_film(film: Path) -> None:
     frames = read_all(film)
     last = len(frames) - 1

@@ -40,7 +40,7 @@ def test_training_goes_on_bit_for_bit_after_kill_9(toy_params, tmp_path):
     subprocess.run(command(toy_params, undisturbed), cwd=ROOT, check=True, capture_output=True)
     again = command(toy_params, killed)
     process = subprocess.Popen(again, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not resumable(killed / "run"):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
@@ -67,7 +67,7 @@ def test_one_of_two_processes_killed_ends_both_and_one_goes_on(toy_params, tmp_p
     launcher = subprocess.Popen(
         [python, *TORCHRUN, *training], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not resumable(tmp_path / "run"):
         assert launcher.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
@@ -76,7 +76,7 @@ def test_one_of_two_processes_killed_ends_both_and_one_goes_on(toy_params, tmp_p
     assert len(workers) == 2
     first = next(worker for worker in workers if worker.environ()["RANK"] == "0")
     first.kill()
-    assert launcher.wait(timeout=60) != 0
+    assert launcher.wait(timeout=300) != 0
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     update = {"dir": str(tmp_path / "run"), "checkpoint_every": 2}
     progress = train(toy_params.model_copy(update={"train": toy_params.train.model_copy(update=update)}))

@@ -24,6 +24,8 @@ from ta2net.label.onsets import HOP, WINDOW, novelty, onsets
 from ta2net.label.snap import nearest_frames
 from ta2net.label.sound import sound_blocks
 
+pytestmark = pytest.mark.slow
+
 RATE = SAMPLE_RATE
 THRESHOLD = 0.3
 
@@ -63,7 +65,6 @@ def in_blocks(sound, size, start_s=0.0):
     return ((start_s + at / RATE, sound[at : at + size]) for at in range(0, len(sound), size))
 
 
-@pytest.mark.slow
 def test_strikes_are_heard_when_they_sound():
     """Seven materials, 200 ms apart or more, none missed, none made up, each within 3 ms."""
     moments_s = np.cumsum(np.random.default_rng(1).uniform(0.2, 0.5, 14))
@@ -73,7 +74,6 @@ def test_strikes_are_heard_when_they_sound():
     assert (heard.confidence > 0.5).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sound", ["noise", "tone", "silence"])
 def test_what_goes_on_without_a_beginning_has_no_labels(sound):
     time_s = np.arange(3 * RATE) / RATE

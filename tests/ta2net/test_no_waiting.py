@@ -24,6 +24,8 @@ from ta2net.params import Params
 from ta2net.training.optimizer import parameter_groups
 from ta2net.training.step import Step
 
+pytestmark = pytest.mark.slow
+
 META = torch.device("meta")
 
 

@@ -60,7 +60,7 @@ def in_two_processes(*jobs: str) -> None:
         processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE))
     try:
         for process in processes:
-            _, err = process.communicate(timeout=200)
+            _, err = process.communicate(timeout=500)
             assert process.returncode == 0, err.decode()
     finally:
         for process in processes:

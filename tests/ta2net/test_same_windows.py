@@ -34,6 +34,8 @@ from ta2net.params import (
 from ta2net.prediction.file2hits import File2Hits
 from ta2net.studies.study import Run, _inference
 
+pytestmark = pytest.mark.slow
+
 THRESHOLDS = {"peaks": 0.0, "frames": 0.5, "motion_energy": 0.1, "inflection_peak": 0.1}
 OWN, FILE = InferParams(stride=8, flip_average=True), InferParams(stride=16)
 
