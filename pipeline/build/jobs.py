@@ -11,6 +11,7 @@ from pipeline.build.plan import Fingerprint
 from pipeline.build.row import RowJob
 from pipeline.catalog import Row
 from pipeline.params import BuildParams, DataParams, FlowParams
+from pipeline.revisions import row_code
 from pipeline.store.opening import found_anywhere
 
 START_S = 120.0
@@ -45,6 +46,7 @@ def jobs_of(
             retries=params.build.retries,
             timeout_s=row_timeout_s(row.n_frames, params.flow, params.build),
             memory_mb=_memory_mb(params.build),
+            code=row_code(params.flow.model),
         )
 
 

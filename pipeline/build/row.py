@@ -41,6 +41,7 @@ class RowJob:
         retries: after trouble that may pass.
         timeout_s: the row may take, None: as long as it likes; kept by the row's process, if it has one.
         memory_mb: it may take, 0: as much as it likes, None: half of the worker's machine; likewise.
+        code: the revisions that the fingerprint holds; a worker whose own differ refuses the job. None: any.
     """
 
     row: Row
@@ -53,6 +54,7 @@ class RowJob:
     retries: int = 0
     timeout_s: float | None = None
     memory_mb: int | None = 0
+    code: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _compute(job: RowJob) -> RowDone:
             f"{row.path}: the file changed since the catalog was made; run the catalog stage again"
         )
     estimator = _Clocked(_estimator(job))
-    if row_fingerprint(row, job.identity, job.decode, job.flow, job.store) != job.fingerprint:
+    if job.code is not None and row_code(job.flow.model) != job.code:
         raise UserError(
             "this worker's code differs from that of the machine that planned the build; install "
             "the same version"

@@ -178,15 +178,15 @@ def test_thresholds_are_chosen_on_annotated_frames(whole: Params, spanned: Param
     }
     gone = 0
     for one, other in zip(scored["all"], scored["some"], strict=True):
-        every = one.labelled().peaks(trained.peaks).frames.tolist()
-        kept = other.labelled().peaks(trained.peaks).frames.tolist()
+        every = one.labelled().peaks(trained.params.peaks).frames.tolist()
+        kept = other.labelled().peaks(trained.params.peaks).frames.tolist()
         assert kept == [frame for frame in every if frame in KNOWN]
         gone += len(every) - len(kept)
     assert gone > 0
     videos = [item.labelled() for item in scored["some"]]
-    heights = np.concatenate([video.peaks(trained.peaks).heights for video in videos])
-    assert len(operating_points(videos, trained.peaks)) == len(np.unique(heights))
-    assert heights.min() <= best_threshold(videos, trained.peaks).threshold <= heights.max()
+    heights = np.concatenate([video.peaks(trained.params.peaks).heights for video in videos])
+    assert len(operating_points(videos, trained.params.peaks)) == len(np.unique(heights))
+    assert heights.min() <= best_threshold(videos, trained.params.peaks).threshold <= heights.max()
 
 
 def test_hits_in_the_gap_are_not_counted(whole: Params, spanned: Params) -> None:

@@ -205,6 +205,15 @@ def test_a_worker_with_other_weights_refuses(catalog, params):
     assert "not the one asked for" in result.reason
 
 
+def test_a_worker_with_other_code_refuses(catalog, params):
+    """On a cluster every machine has an installation of its own."""
+    create_store(params.store.path)
+    rest = (flow_identity(params.flow), "f", params.decode, params.flow, params.store, None)
+    result = compute_row(RowJob(catalog.rows[0], *rest, code={"resampling": "2"}))
+    assert isinstance(result, Failure)
+    assert "this worker's code is not that of the machine" in result.reason
+
+
 def test_processes_through_the_stage(builds, catalog, tmp_path):
     pytest.importorskip("ta2net.params")
     params = builds.make_params(
