@@ -211,7 +211,7 @@ def test_a_worker_with_other_code_refuses(catalog, params):
     rest = (flow_identity(params.flow), "f", params.decode, params.flow, params.store, None)
     result = compute_row(RowJob(catalog.rows[0], *rest, code={"resampling": "2"}))
     assert isinstance(result, Failure)
-    assert "this worker's code is not that of the machine" in result.reason
+    assert "this worker's code differs from that of the machine" in result.reason
 
 
 def test_processes_through_the_stage(builds, catalog, tmp_path):
