@@ -67,6 +67,7 @@ def network(folder: Path) -> str:
     return sha256((folder / "data" / "run" / "best.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_changed_loss_trains_a_new_network(trained):
     before = network(trained)
     said = stage(trained, "train")
@@ -85,6 +86,7 @@ def test_a_changed_loss_trains_a_new_network(trained):
     stage(trained, "train")  # and the old code its own again
 
 
+@pytest.mark.slow
 def test_a_changed_resampling_makes_new_rows(trained):
     assert "0 computed, 4 kept" in stage(trained, "flows")
     back = edit(
@@ -99,6 +101,7 @@ def test_a_changed_resampling_makes_new_rows(trained):
     assert "4 computed, 0 kept" in stage(trained, "flows")
 
 
+@pytest.mark.slow
 def test_words_change_nothing(trained):
     stage(trained, "train")
     before = network(trained)

@@ -40,6 +40,7 @@ def package(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.usefixtures("package")
+@pytest.mark.slow
 def test_the_method_of_the_guide_is_found_trained_and_evaluated(toy_params):
     assert "plain" in methods.names()
     document = toy_params.model_dump(mode="json")
