@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ from ta2net.hits.decoding import Peaks, row_peaks
 from ta2net.hits.hit import HIGH_RECALL_SCORE, Hit, hits_at, write_hits
 from ta2net.hits.peaks import Frames, frames_above
 from ta2net.hits.saved import MAPS, SCORES, as_saved, write_maps, write_scores
-from ta2net.hits.scoring import Scorer, Scores, shown_part
+from ta2net.hits.scoring import Edges, Scorer, Scores, shown_part
 from ta2net.methods.rules import RULES
 from ta2net.params import PeaksParams
-
-Edges = Literal["trim", "hold"]
 
 Curves = Sequence[NDArray[np.float64]]
 """One score curve (n,) per row."""
@@ -42,7 +40,7 @@ class Thresholds:
     Attributes:
         peaks: on smoothed probabilities, for hits.
         frames: on raw probabilities, for the paper's frame-by-frame reading.
-        motion_energy, inflection_peak: on smoothed scores of the rules, multiples of a film's mean.
+        motion_energy, inflection_peak: on smoothed scores of the rules, in [0, 1].
     """
 
     peaks: float

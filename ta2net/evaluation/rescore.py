@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from pipeline.catalog import Catalog, Row
 from pipeline.errors import UserError
 from pipeline.params import KinematicsParams
-from ta2net.evaluation.metrics_json import Edges, ScoredRow, Thresholds
+from ta2net.evaluation.metrics_json import ScoredRow, Thresholds
 from ta2net.evaluation.summary import read_metrics
 from ta2net.hits.saved import AGAIN, MAPS, SavedRow, read_maps, read_scores
+from ta2net.hits.scoring import Edges
 from ta2net.methods.rules import RULES, RULES_REVISION
 from ta2net.params import InferParams, Params, PeaksParams
 
